@@ -1,0 +1,177 @@
+//! `errors.yaml`: every code that a refusal can have.
+
+use indexmap::IndexMap;
+
+use super::fields::Fields;
+use super::{OperationDocument, Reader};
+use crate::diagnostic::Code;
+use crate::source::{Entry, FileId, Located, Node, Span, Value};
+
+/// A code of the catalogue.
+#[derive(Debug)]
+pub struct CatalogueEntry {
+    pub code: Located<String>,
+    pub status: u16,
+    pub retryable: bool,
+    pub message: String,
+    pub action: String,
+    pub implied_by: Option<Located<ImpliedBy>>,
+}
+
+/// The shape of an operation that makes a code possible.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImpliedBy {
+    /// Every operation.
+    Operation,
+    /// None: an answer outside any operation.
+    Server,
+    /// One that takes a parameter or a body.
+    Input,
+    /// One that takes a body.
+    Body,
+    /// One that is `x-idempotent`.
+    Idempotency,
+    /// One that needs a credential.
+    Security,
+    /// One that accepts this scheme.
+    Scheme(String),
+}
+
+impl ImpliedBy {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "operation" => Self::Operation,
+            "server" => Self::Server,
+            "input" => Self::Input,
+            "body" => Self::Body,
+            "idempotency" => Self::Idempotency,
+            "security" => Self::Security,
+            _ => Self::Scheme(
+                text.strip_prefix("security:")
+                    .filter(|scheme| !scheme.is_empty())?
+                    .to_owned(),
+            ),
+        })
+    }
+}
+
+impl ImpliedBy {
+    /// Whether an operation's shape makes a code possible that is implied so.
+    pub fn applies_to(&self, operation: &OperationDocument) -> bool {
+        match self {
+            Self::Operation => true,
+            Self::Server => false,
+            // The key is a header that can be wrong like any other.
+            Self::Input => {
+                operation.has_body
+                    || !operation.parameters.is_empty()
+                    || operation.idempotent.is_some()
+            }
+            Self::Body => operation.has_body,
+            Self::Idempotency => operation.idempotent.is_some(),
+            Self::Security => {
+                !operation.security.is_empty()
+                    && operation.security.iter().all(|schemes| !schemes.is_empty())
+            }
+            Self::Scheme(name) => operation
+                .security
+                .iter()
+                .flatten()
+                .any(|scheme| scheme.value == *name),
+        }
+    }
+}
+
+/// Every code that an operation may answer with, declared and implied, in the catalogue's order.
+pub fn codes_of<'a>(
+    errors: &'a IndexMap<String, CatalogueEntry>,
+    operation: &OperationDocument,
+) -> Vec<&'a str> {
+    let possible = errors.values().filter(|entry| {
+        let declared = operation
+            .errors
+            .iter()
+            .any(|code| code.value == entry.code.value);
+        declared
+            || entry
+                .implied_by
+                .as_ref()
+                .is_some_and(|rule| rule.value.applies_to(operation))
+    });
+    possible.map(|entry| entry.code.value.as_str()).collect()
+}
+
+/// Reads the catalogue.
+pub fn read(
+    reader: &mut Reader<'_>,
+    file: FileId,
+    root: &Node,
+) -> IndexMap<String, CatalogueEntry> {
+    let Some(entries) = root.as_map() else {
+        let at = Span::start_of(file);
+        super::fields::wrong_kind(
+            reader.problems,
+            root,
+            at,
+            "the catalogue",
+            "a mapping of codes",
+        );
+        return IndexMap::new();
+    };
+    let read = entries
+        .iter()
+        .filter_map(|entry| Some((entry.key.clone(), one(reader, entry)?)));
+    read.collect()
+}
+
+fn one(reader: &mut Reader<'_>, entry: &Entry) -> Option<CatalogueEntry> {
+    let mut fields = Fields::open(reader, &entry.value, entry.key_at, "an error code")?;
+    let status = status(reader, &mut fields);
+    fields.need(reader, "retryable");
+    let retryable = fields.boolean(reader, "retryable").unwrap_or_default();
+    let message = fields.need_prose(reader, "message");
+    let action = fields.need_prose(reader, "action");
+    let implied_by = fields
+        .text(reader, "implied_by")
+        .and_then(|text| implied_by(reader, &text));
+    fields.close(reader);
+    Some(CatalogueEntry {
+        code: Located::new(entry.key.clone(), entry.key_at),
+        status,
+        retryable,
+        message,
+        action,
+        implied_by,
+    })
+}
+
+fn status(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> u16 {
+    let Some(entry) = fields.need(reader, "status") else {
+        return 0;
+    };
+    match entry.value.value {
+        Value::Integer(status @ 400..=599) => u16::try_from(status).unwrap_or_default(),
+        _ => {
+            reader.problems.report(
+                Code::ErrorStatus,
+                entry.value.at,
+                "this is not an error status",
+                "a refusal has a status from 400 to 599",
+            );
+            0
+        }
+    }
+}
+
+fn implied_by(reader: &mut Reader<'_>, text: &Located<String>) -> Option<Located<ImpliedBy>> {
+    let rule = ImpliedBy::parse(&text.value);
+    if rule.is_none() {
+        reader.problems.report(
+            Code::ErrorImpliedBy,
+            text.at,
+            format!("no rule `{text}`"),
+            "the rules are operation, server, input, body, idempotency, security and security:<scheme>",
+        );
+    }
+    Some(Located::new(rule?, text.at))
+}

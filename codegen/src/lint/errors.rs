@@ -1,0 +1,113 @@
+//! The catalogue and the operations: every code that is named exists, every code that exists is used, and nothing is
+//! said twice.
+
+use std::collections::BTreeSet;
+
+use super::types::ERROR_BODY;
+use crate::diagnostic::{Code, Problems};
+use crate::document::catalogue::codes_of;
+use crate::document::{Documents, ImpliedBy, OperationDocument};
+use crate::source::{ERRORS, Sources, Span};
+
+/// Checks the rules of this module.
+pub fn check(sources: &Sources, documents: &Documents, problems: &mut Problems) {
+    let catalogue = sources.find(ERRORS);
+    if !sources.contains(&format!("schemas/{ERROR_BODY}.yaml"))
+        && let Some((file, _)) = catalogue
+    {
+        let message = "there is no schemas/Error.yaml";
+        let hint = "write it: `error`, `code`, `action`, `request_id` and the optional `details`";
+        problems.report(Code::ErrorBodyMissing, Span::start_of(file), message, hint);
+    }
+    // Without a catalogue every code would be unknown; its own fault has been reported.
+    if catalogue.is_none_or(|(_, file)| file.root.is_none()) {
+        return;
+    }
+    let mut used = BTreeSet::new();
+    for (_, operation) in documents.operations() {
+        declared(documents, operation, problems);
+        used.extend(codes_of(&documents.errors, operation));
+    }
+    for entry in documents.errors.values() {
+        let rule = entry.implied_by.as_ref();
+        if let Some(rule) = rule
+            && let ImpliedBy::Scheme(scheme) = &rule.value
+            && !documents.route_map.schemes.contains_key(scheme)
+        {
+            let message = format!("openapi.yaml declares no scheme `{scheme}`");
+            problems.report(
+                Code::ErrorImpliedBy,
+                rule.at,
+                message,
+                "name one of `components.securitySchemes`",
+            );
+            continue;
+        }
+        let outside = rule.is_some_and(|rule| rule.value == ImpliedBy::Server);
+        if !outside && !used.contains(entry.code.value.as_str()) {
+            problems.report(
+                Code::ErrorUnused,
+                entry.code.at,
+                format!("no operation answers with `{}`", entry.code),
+                "name it in an operation's `x-errors`, say what implies it, or delete it",
+            );
+        }
+    }
+}
+
+fn declared(documents: &Documents, operation: &OperationDocument, problems: &mut Problems) {
+    for (index, code) in operation.errors.iter().enumerate() {
+        if let Some(first) = operation.errors[..index]
+            .iter()
+            .find(|other| other.value == code.value)
+        {
+            problems.report_with(
+                Code::ErrorTwice,
+                code.at,
+                format!("`{code}` is named twice"),
+                "keep one of them",
+                vec![(first.at, "first here".to_owned())],
+            );
+        }
+        let Some(entry) = documents.errors.get(&code.value) else {
+            let near =
+                crate::names::nearest(&code.value, documents.errors.keys().map(String::as_str));
+            problems.report(
+                Code::ErrorUnknown,
+                code.at,
+                format!("errors.yaml has no code `{code}`"),
+                near.map_or_else(
+                    || "add it there first".to_owned(),
+                    |near| format!("did you mean `{near}`?"),
+                ),
+            );
+            continue;
+        };
+        let implied = entry
+            .implied_by
+            .as_ref()
+            .filter(|rule| rule.value.applies_to(operation));
+        if let Some(rule) = implied {
+            problems.report_with(
+                Code::ErrorImplied,
+                code.at,
+                format!("`{code}` follows from the operation's shape"),
+                "leave it out of `x-errors`",
+                vec![(rule.at, "implied here".to_owned())],
+            );
+        }
+        if entry
+            .implied_by
+            .as_ref()
+            .is_some_and(|rule| rule.value == ImpliedBy::Server)
+        {
+            let message = format!("`{code}` is answered outside any operation");
+            problems.report(
+                Code::ErrorImplied,
+                code.at,
+                message,
+                "leave it out of `x-errors`",
+            );
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Flightdeck's database schema, as migrations that run on SQLite and PostgreSQL alike.
+//!
+//! README.md says how a migration is written and checked.
+
+pub use sea_orm_migration::prelude::MigratorTrait;
+
+use sea_orm_migration::prelude::{MigrationTrait, async_trait};
+
+mod m20261120_000001_ledger;
+
+/// Every migration, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261120_000001_ledger::Migration)]
+    }
+}

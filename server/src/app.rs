@@ -1,0 +1,200 @@
+//! Putting the parts together, starting them in order, and stopping them in the other.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use poem::EndpointExt;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::{Authority, Keys, Nonces, Seal};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::{self, Limits, Origins, Wrap};
+use crate::log::{CommitListener, Committed, Log};
+use crate::metrics::Metrics;
+use crate::service::approvals::{self, Approvals, Board};
+use crate::service::devices::Devices;
+use crate::service::pairing::Pairing;
+use crate::service::patience::Patience;
+use crate::service::runs::Runs;
+use crate::service::upkeep;
+use crate::service::workspaces::Workspaces;
+use crate::store::approvals as ledger;
+use crate::store::nonces;
+use crate::store::{Store, StoreOptions};
+use crate::surface::{self, Health, Services};
+
+/// Reading connections to the database.
+const READERS: u32 = 4;
+
+/// A server that runs.
+pub struct Running {
+    url: String,
+    shutdown: CancellationToken,
+    patience: Duration,
+    accepting: JoinHandle<()>,
+    connections: TaskTracker,
+    upkeep: Vec<JoinHandle<()>>,
+    writer: JoinHandle<()>,
+    store: Store,
+}
+
+/// Starts a server: once this returns, it accepts connections.
+///
+/// # Errors
+/// If the data directory, the database or the address can't be used; the message names it and the fix.
+pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
+    prepare(&config)?;
+    let store =
+        Store::open(&StoreOptions { url: config.database(), sqlite_sync: config.sqlite_sync, readers: READERS })
+            .await
+            .context("can't open the database; DATABASE_URL says which it is")?;
+    let listener = TcpListener::bind((config.host, config.port)).await.with_context(|| {
+        format!(
+            "can't listen on {}:{}; HOST and PORT say where, and PORT=0 picks a free port",
+            config.host, config.port
+        )
+    })?;
+    let address = listener.local_addr()?;
+
+    let shutdown = CancellationToken::new();
+    let metrics = Arc::new(Metrics::default());
+    let seal = Seal::open(&config)?;
+    let keys = Arc::new(Keys::new(store.clone(), seal.clone()));
+    let board = Arc::new(Board::new(clock.clone(), metrics.clone()));
+    board.restore(ledger::pending(store.reader()).await?);
+    let remembered = nonces::since(store.reader(), clock.now() - 11 * 60_000).await?;
+    let listeners: Vec<Arc<dyn CommitListener>> =
+        vec![board.clone(), keys.clone(), Arc::new(Counting(metrics.clone()))];
+    let (log, writer) = Log::start(store.clone(), listeners);
+
+    let patience = Patience::new(clock.clone(), shutdown.clone());
+    let authority = Authority::new(
+        &config,
+        store.clone(),
+        log.clone(),
+        keys.clone(),
+        Nonces::remembering(remembered),
+        clock.clone(),
+    );
+    let lifetime = milliseconds(config.approval_ttl_seconds);
+    let approvals = Approvals::new(store.clone(), log.clone(), board, clock.clone(), patience.clone(), lifetime);
+    let upkeep = vec![
+        tokio::spawn(approvals::sweep(
+            approvals.clone(),
+            clock.clone(),
+            metrics.clone(),
+            milliseconds(config.orphan_grace_seconds),
+        )),
+        tokio::spawn(upkeep::run(log.clone(), authority.clone(), clock.clone())),
+    ];
+    let services = Services {
+        health: Health {
+            authority: authority.clone(),
+            store: store.clone(),
+            approvals: approvals.clone(),
+            metrics: metrics.clone(),
+            environment: config.environment,
+            started_at: clock.now(),
+            shutdown: shutdown.clone(),
+        },
+        pairing: Pairing::new(store.clone(), log.clone(), keys, seal, clock.clone(), patience.clone()),
+        runs: Runs::new(store.clone(), log.clone(), clock.clone(), patience),
+        workspaces: Workspaces::new(store.clone()),
+        devices: Devices::new(store.clone(), log, clock),
+        approvals,
+        authority,
+    };
+    let endpoint = Wrap {
+        routes: surface::routes(services),
+        origins: Origins::new(&config),
+        max_body_bytes: config.max_body_bytes,
+        body_timeout: Duration::from_secs(config.body_timeout_seconds),
+        metrics,
+    };
+    let limits =
+        Limits { connections: config.max_connections, head_timeout: Duration::from_secs(config.head_timeout_seconds) };
+    let connections = TaskTracker::new();
+    let accepting =
+        tokio::spawn(http::serve(listener, Arc::new(endpoint.boxed()), limits, shutdown.clone(), connections.clone()));
+    Ok(Running {
+        url: url(address),
+        shutdown,
+        patience: Duration::from_secs(config.shutdown_seconds),
+        accepting,
+        connections,
+        upkeep,
+        writer,
+        store,
+    })
+}
+
+impl Running {
+    /// Where it listens, e.g. `http://127.0.0.1:8787`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Stops: no new connection is taken, long polls are answered so that their clients ask again, requests under way
+    /// are finished, and what is queued is committed.
+    pub async fn shutdown(self) {
+        self.shutdown.cancel();
+        let _ = self.accepting.await;
+        self.connections.close();
+        if tokio::time::timeout(self.patience, self.connections.wait()).await.is_err() {
+            tracing::warn!(connections = self.connections.len(), "some requests did not end in time");
+        }
+        for task in self.upkeep {
+            task.abort();
+        }
+        // The writer ends when the last surface, held by the last connection, has let go of the log.
+        if tokio::time::timeout(self.patience, self.writer).await.is_err() {
+            tracing::warn!("the log's writer did not end in time");
+        }
+        self.store.close().await;
+    }
+}
+
+/// Makes the data directory, readable by its owner only.
+fn prepare(config: &Config) -> anyhow::Result<()> {
+    let needed = config.seal_key.is_none() || config.database_url.is_none();
+    if !needed {
+        return Ok(());
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(&config.data_dir).with_context(|| {
+        format!("can't make the data directory {}; FLIGHTDECK_DATA_DIR names another", config.data_dir.display())
+    })
+}
+
+fn url(address: SocketAddr) -> String {
+    let host = match address {
+        SocketAddr::V4(address) if address.ip().is_unspecified() => "127.0.0.1".to_owned(),
+        SocketAddr::V6(address) if address.ip().is_unspecified() => "[::1]".to_owned(),
+        SocketAddr::V4(address) => address.ip().to_string(),
+        SocketAddr::V6(address) => format!("[{}]", address.ip()),
+    };
+    format!("http://{host}:{}", address.port())
+}
+
+fn milliseconds(seconds: u64) -> i64 {
+    i64::try_from(seconds.saturating_mul(1_000)).unwrap_or(i64::MAX)
+}
+
+/// Counts what is committed.
+struct Counting(Arc<Metrics>);
+
+impl CommitListener for Counting {
+    fn committed(&self, events: &[Committed]) {
+        self.0.committed(events.len());
+    }
+}

@@ -1,0 +1,140 @@
+//! What settings must fulfil together.
+
+use std::fmt;
+use std::path::Path;
+
+use super::{Config, Environment};
+
+/// Why the server does not start.
+#[derive(Debug)]
+pub enum Refused {
+    /// A flag or variable is wrong, or help was asked for.
+    Arguments(clap::Error),
+    /// A file, or settings together, are wrong.
+    Settings(String),
+}
+
+impl Refused {
+    pub(super) fn file(path: &Path, problem: String) -> Self {
+        Self::Settings(format!("{}: {problem}", path.display()))
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Arguments(error) => error.fmt(formatter),
+            Self::Settings(problem) => formatter.write_str(problem),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Secrets that stand in examples, and so are none.
+const PLACEHOLDERS: [&str; 6] = ["change_me", "changeme", "your-hmac-secret-for-signing", "secret", "password", "dev"];
+
+pub(super) fn check(config: &Config) -> Result<(), Refused> {
+    let refuse = |problem: String| Err(Refused::Settings(problem));
+    let database = config.database();
+    if !["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| database.starts_with(scheme)) {
+        return refuse(
+            "DATABASE_URL must start with sqlite: or postgres: (its value is not shown, it may hold a password)".into(),
+        );
+    }
+    for origin in &config.cors_origins {
+        let valid = url::Url::parse(origin)
+            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == *origin);
+        if !valid {
+            return refuse(format!(
+                "CORS_ORIGINS: `{origin}` is not an origin; write it as `https://example.org`, without a path"
+            ));
+        }
+    }
+    if let Some(url) = &config.public_base_url
+        && !matches!(url.scheme(), "http" | "https")
+    {
+        return refuse(format!("PUBLIC_BASE_URL: `{url}` must start with http:// or https://"));
+    }
+    if let Some(key) = &config.seal_key
+        && hex::decode(key.expose()).map_or(0, |key| key.len()) != 32
+    {
+        return refuse("FLIGHTDECK_SEAL_KEY must be 64 hexadecimal digits; `openssl rand -hex 32` makes them".into());
+    }
+    for (name, seconds) in [
+        ("FLIGHTDECK_HEAD_TIMEOUT_SECONDS", config.head_timeout_seconds),
+        ("FLIGHTDECK_BODY_TIMEOUT_SECONDS", config.body_timeout_seconds),
+        ("FLIGHTDECK_APPROVAL_TTL_SECONDS", config.approval_ttl_seconds),
+        ("FLIGHTDECK_MAX_CONNECTIONS", config.max_connections as u64),
+    ] {
+        if seconds == 0 || seconds > 31_536_000 {
+            return refuse(format!("{name} is {seconds}; it must be from 1 to 31536000"));
+        }
+    }
+    if config.environment == Environment::Production {
+        production(config)?;
+    }
+    Ok(())
+}
+
+fn production(config: &Config) -> Result<(), Refused> {
+    let Some(secret) = &config.hmac_secret else {
+        return Err(Refused::Settings(
+            "HMAC_SECRET is not set; in production it must be (`openssl rand -hex 32` makes one)".into(),
+        ));
+    };
+    let text = secret.expose().trim();
+    if text.len() < 32 || PLACEHOLDERS.iter().any(|placeholder| text.eq_ignore_ascii_case(placeholder)) {
+        return Err(Refused::Settings(
+            "HMAC_SECRET is a placeholder, or shorter than 32 characters; `openssl rand -hex 32` makes a good one"
+                .into(),
+        ));
+    }
+    if !config.uses_sqlite() && config.seal_key.is_none() {
+        return Err(Refused::Settings(
+            "FLIGHTDECK_SEAL_KEY is not set; with PostgreSQL in production it must be, so that every server opens the \
+             same seals (`openssl rand -hex 32` makes one)"
+                .into(),
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    fn problem(change: impl FnOnce(&mut Config)) -> String {
+        let mut config = Config::default();
+        change(&mut config);
+        check(&config).expect_err("it is refused").to_string()
+    }
+
+    #[test]
+    fn the_defaults_pass() {
+        check(&Config::default()).expect("they do");
+    }
+
+    #[test]
+    fn production_wants_its_secrets() {
+        let missing = problem(|config| config.environment = Environment::Production);
+        assert!(missing.starts_with("HMAC_SECRET is not set"), "{missing}");
+        for placeholder in ["change_me", "short", "your-hmac-secret-for-signing"] {
+            let weak = problem(|config| {
+                config.environment = Environment::Production;
+                config.hmac_secret = Some(Secret::new(placeholder));
+            });
+            assert!(weak.starts_with("HMAC_SECRET is a placeholder"), "{weak}");
+            assert!(!weak.contains(placeholder), "the value stays hidden");
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_fix() {
+        let origin = problem(|config| config.cors_origins = vec!["https://example.org/app".into()]);
+        assert!(origin.contains("`https://example.org/app`") && origin.contains("without a path"), "{origin}");
+        let database = problem(|config| config.database_url = Some(Secret::new("mysql://root:pw@db/x")));
+        assert!(database.contains("DATABASE_URL") && !database.contains("pw"), "{database}");
+    }
+}

@@ -1,0 +1,195 @@
+//! What can be configured: the one list from which `--help`, the environment, the file and the checks are made.
+//!
+//! A flag wins over the environment, which wins over the file, which wins over the default.
+
+mod check;
+mod load;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use url::Url;
+
+use crate::secret::Secret;
+use crate::store::SqliteSync;
+
+pub use check::Refused;
+pub use load::load;
+
+/// The mode in which the server runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Environment {
+    /// Accepts the shortcuts of the inherited protocols, from the same machine only.
+    #[default]
+    Development,
+    /// Accepts no shortcut, and starts with no secret missing.
+    Production,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum LogFormat {
+    /// For a person.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Flightdeck: the control plane for coding agents.
+///
+/// Every setting can be given as a flag, as an environment variable, or in the configuration file under the flag's name
+/// with underscores (`max_body_bytes = 65536`). Without any, the server listens on this machine only and keeps its data
+/// in an SQLite file.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "flightdeck-server", version, max_term_width = 100)]
+pub struct Config {
+    /// The address to listen on. Others than 127.0.0.1 and ::1 are seen by other machines.
+    #[arg(long, env = "HOST", default_value = "127.0.0.1")]
+    pub host: IpAddr,
+
+    /// The port to listen on; 0 picks a free one.
+    #[arg(long, env = "PORT", default_value_t = 8787)]
+    pub port: u16,
+
+    /// The URL by which clients reach this server, if it is not the address above (behind a proxy, for instance).
+    #[arg(long, env = "PUBLIC_BASE_URL", value_name = "URL")]
+    pub public_base_url: Option<Url>,
+
+    /// `development` accepts shortcuts from this machine; `production` accepts none, and wants its secrets set.
+    #[arg(long = "environment", env = "FLIGHTDECK_ENV", value_enum, default_value_t)]
+    pub environment: Environment,
+
+    /// The configuration file; `flightdeck.toml` in the data directory, if it exists, unless said.
+    #[arg(long, env = "FLIGHTDECK_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Where the server keeps its files.
+    #[arg(long, env = "FLIGHTDECK_DATA_DIR", value_name = "DIR", default_value_os_t = default_data_dir())]
+    pub data_dir: PathBuf,
+
+    /// `sqlite://path` or `postgres://user@host/name`; an SQLite file in the data directory unless said.
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<Secret>,
+
+    /// When SQLite forces a commit to the disk: `full` at each, `normal` at checkpoints (faster, but a power cut may
+    /// take the last moments).
+    #[arg(long, env = "FLIGHTDECK_SQLITE_SYNC", value_enum, default_value = "full")]
+    pub sqlite_sync: SqliteSync,
+
+    /// Signs requests that belong to no workspace. At least 32 characters in production.
+    #[arg(long, env = "HMAC_SECRET", hide_env_values = true)]
+    pub hmac_secret: Option<Secret>,
+
+    /// Seals the secrets in the database: 64 hexadecimal digits. A file in the data directory, made at the first start,
+    /// unless said; servers that share a PostgreSQL must share it.
+    #[arg(long, env = "FLIGHTDECK_SEAL_KEY", hide_env_values = true)]
+    pub seal_key: Option<Secret>,
+
+    /// Origins of web pages, besides this server's own, that may call it. Separated by commas.
+    #[arg(long, env = "CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGINS")]
+    pub cors_origins: Vec<String>,
+
+    /// Connections at once; further ones wait to be accepted.
+    #[arg(long, env = "FLIGHTDECK_MAX_CONNECTIONS", default_value_t = 16_384, value_name = "N")]
+    pub max_connections: usize,
+
+    /// The largest body taken, in bytes.
+    #[arg(long, env = "FLIGHTDECK_MAX_BODY_BYTES", default_value_t = 1 << 20, value_name = "BYTES")]
+    pub max_body_bytes: usize,
+
+    /// Seconds in which a request's head must arrive, and for which an idle connection is kept.
+    #[arg(long, env = "FLIGHTDECK_HEAD_TIMEOUT_SECONDS", default_value_t = 15, value_name = "SECONDS")]
+    pub head_timeout_seconds: u64,
+
+    /// Seconds in which a request's body must arrive.
+    #[arg(long, env = "FLIGHTDECK_BODY_TIMEOUT_SECONDS", default_value_t = 10, value_name = "SECONDS")]
+    pub body_timeout_seconds: u64,
+
+    /// Seconds that a shutdown waits for requests to end.
+    #[arg(long, env = "FLIGHTDECK_SHUTDOWN_SECONDS", default_value_t = 5, value_name = "SECONDS")]
+    pub shutdown_seconds: u64,
+
+    /// Seconds until an approval expires, if its request does not say.
+    #[arg(long, env = "FLIGHTDECK_APPROVAL_TTL_SECONDS", default_value_t = 86_400, value_name = "SECONDS")]
+    pub approval_ttl_seconds: u64,
+
+    /// Seconds after which an approval that no hook waits for is shown as orphaned.
+    #[arg(long, env = "FLIGHTDECK_ORPHAN_GRACE_SECONDS", default_value_t = 30, value_name = "SECONDS")]
+    pub orphan_grace_seconds: u64,
+
+    /// Events that a workspace may report in a minute; 0 for no limit.
+    #[arg(long, env = "FLIGHTDECK_RATE_EVENTS_PER_MINUTE", default_value_t = 100, value_name = "N")]
+    pub rate_events_per_minute: u32,
+
+    /// Events that a workspace may report in an hour; 0 for no limit.
+    #[arg(long, env = "FLIGHTDECK_RATE_EVENTS_PER_HOUR", default_value_t = 1_000, value_name = "N")]
+    pub rate_events_per_hour: u32,
+
+    /// Approvals that a workspace may ask for in a minute; 0 for no limit.
+    #[arg(long, env = "FLIGHTDECK_RATE_APPROVALS_PER_MINUTE", default_value_t = 10, value_name = "N")]
+    pub rate_approvals_per_minute: u32,
+
+    /// Requests that a device, or a workspace in a device's place, may make in a minute; 0 for no limit.
+    #[arg(long, env = "FLIGHTDECK_RATE_DEVICE_REQUESTS_PER_MINUTE", default_value_t = 600, value_name = "N")]
+    pub rate_device_requests_per_minute: u32,
+
+    /// Pairing requests that one network address may make in a minute; 0 for no limit.
+    #[arg(long, env = "FLIGHTDECK_RATE_PAIRINGS_PER_MINUTE", default_value_t = 20, value_name = "N")]
+    pub rate_pairings_per_minute: u32,
+
+    /// How log lines look.
+    #[arg(long, env = "FLIGHTDECK_LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+
+    /// What is logged: a level, or levels by module, as in `info,flightdeck_server::log=debug`.
+    #[arg(long, env = "FLIGHTDECK_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+}
+
+impl ValueEnum for SqliteSync {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Full, Self::Normal]
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(match self {
+            Self::Full => "full",
+            Self::Normal => "normal",
+        }))
+    }
+}
+
+impl Config {
+    /// The database's URL.
+    #[must_use]
+    pub fn database(&self) -> String {
+        match &self.database_url {
+            Some(url) => url.expose().to_owned(),
+            None => format!("sqlite://{}", self.data_dir.join("flightdeck.db").display()),
+        }
+    }
+
+    /// Whether the database is SQLite.
+    #[must_use]
+    pub fn uses_sqlite(&self) -> bool {
+        self.database().starts_with("sqlite:")
+    }
+}
+
+/// What a server without any setting does. The environment is not asked.
+impl Default for Config {
+    fn default() -> Self {
+        load::defaults()
+    }
+}
+
+/// The user's data directory, as the XDG convention has it.
+fn default_data_dir() -> PathBuf {
+    std::env::var_os("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/share")))
+        .map_or_else(|| PathBuf::from("flightdeck-data"), |base| base.join("flightdeck"))
+}

@@ -1,0 +1,105 @@
+//! The accept loop.
+//!
+//! poem's own server sets no timer, so hyper's head timeout never fires and a connection that drips bytes stays for
+//! ever; nor does it survive a shortage of file descriptors. So the loop is ours, on hyper: a head timeout, a limit on
+//! connections, a pause after a failed accept, no delay of small packets, and a shutdown that lets requests end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use poem::endpoint::BoxEndpoint;
+use poem::http::uri::Scheme;
+use poem::web::{LocalAddr, RemoteAddr};
+use poem::{Addr, Endpoint, Request, Response};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The largest head taken, in bytes; a larger one is answered 431.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// How long to leave a failing accept alone: without a pause, a process out of file descriptors would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What connections may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// At once. Further ones wait in the kernel's queue.
+    pub connections: usize,
+    /// In which a head must arrive, and after which an idle connection is closed.
+    pub head_timeout: Duration,
+}
+
+/// Serves until `shutdown`; the tracker then knows which connections still end.
+pub async fn serve(
+    listener: TcpListener,
+    endpoint: Arc<BoxEndpoint<'static, Response>>,
+    limits: Limits,
+    shutdown: CancellationToken,
+    connections: TaskTracker,
+) {
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    loop {
+        let Ok(slot) = slots.clone().acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let connection = handle(stream, peer, endpoint.clone(), limits, shutdown.clone());
+                connections.spawn(async move {
+                    connection.await;
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn handle(
+    stream: TcpStream,
+    peer: SocketAddr,
+    endpoint: Arc<BoxEndpoint<'static, Response>>,
+    limits: Limits,
+    shutdown: CancellationToken,
+) {
+    // Answers are small; waiting to fill a packet would only delay them.
+    let _ = stream.set_nodelay(true);
+    let local =
+        stream.local_addr().map_or(LocalAddr(Addr::custom("tcp", "")), |address| LocalAddr(Addr::SocketAddr(address)));
+    let service = service_fn(move |request| {
+        let endpoint = endpoint.clone();
+        let request = Request::from((request, local.clone(), RemoteAddr(Addr::SocketAddr(peer)), Scheme::HTTP));
+        async move {
+            let response = endpoint.get_response(request).await;
+            Ok::<_, std::convert::Infallible>(hyper::Response::from(response))
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, %peer, "a connection ended early");
+    }
+}

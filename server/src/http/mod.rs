@@ -1,0 +1,11 @@
+//! HTTP below the surfaces: accepting connections, bounding what they may cost, and wrapping every request.
+//!
+//! What an operation means does not belong here.
+
+mod connections;
+mod origin;
+mod wrap;
+
+pub use connections::{Limits, serve};
+pub use origin::Origins;
+pub use wrap::Wrap;

@@ -1,0 +1,167 @@
+//! What one transaction does: a few statements for all appends together, then the jobs one by one.
+
+use std::collections::HashMap;
+
+use super::job::Work;
+use super::writer::{Request, Task};
+use super::{Append, Appended, Committed, WriteError};
+use crate::store::events::{self, NewEvent};
+use crate::store::idempotency::{self, Claim, Known};
+use crate::store::nonces::{self, Nonce};
+use crate::store::runs;
+use crate::store::{StoreError, Tx};
+
+/// What a transaction did, once it is committed.
+pub(super) struct Outcome {
+    /// In the order of commitment.
+    pub(super) committed: Vec<Committed>,
+    /// One for each append, in the order asked.
+    pub(super) appended: Vec<Appended>,
+}
+
+pub(super) async fn apply(tx: &Tx, requests: &mut [Request]) -> Result<Outcome, WriteError> {
+    let nonces: Vec<Nonce> = requests.iter().filter_map(|request| request.nonce).collect();
+    if !nonces::insert(tx.connection(), &nonces).await? {
+        return Err(WriteError::NonceReused);
+    }
+    let appends: Vec<&Append> = requests
+        .iter()
+        .filter_map(|request| match &request.task {
+            Task::Append { append, .. } => Some(append),
+            _ => None,
+        })
+        .collect();
+    let (mut committed, appended) = append_all(tx, &appends).await?;
+
+    for request in requests {
+        if let Task::Job(job) = &mut request.task {
+            // A job that refuses must not take its neighbours' work, nor its own nonce, with it.
+            let savepoint = tx.savepoint().await?;
+            let mut work = Work::new(&savepoint);
+            let done = job.run(&mut work).await;
+            let events = work.into_appended();
+            if done {
+                savepoint.commit().await?;
+                committed.extend(events);
+            } else {
+                savepoint.rollback().await?;
+            }
+        }
+    }
+    Ok(Outcome { committed, appended })
+}
+
+/// Appends that have been keyed before are answered as before; the others get their place.
+async fn append_all(tx: &Tx, appends: &[&Append]) -> Result<(Vec<Committed>, Vec<Appended>), StoreError> {
+    let mut answers: Vec<Option<Appended>> = look_up(tx, appends).await?;
+    // The same key twice in one batch: the later one is answered like the earlier.
+    let mut first: HashMap<(&str, &str), usize> = HashMap::new();
+    let mut same_as: HashMap<usize, usize> = HashMap::new();
+    for (index, append) in appends.iter().enumerate() {
+        let Some(claim) = &append.claim else { continue };
+        if answers[index].is_some() {
+            continue;
+        }
+        match first.get(&(claim.scope.as_str(), claim.key.as_str())) {
+            Some(&earlier) if same_request(appends[earlier], claim) => {
+                same_as.insert(index, earlier);
+            }
+            Some(_) => answers[index] = Some(Appended::KeyReused),
+            None => {
+                first.insert((&claim.scope, &claim.key), index);
+            }
+        }
+    }
+
+    let fresh = |index: &usize, answers: &[Option<Appended>]| answers[*index].is_none() && !same_as.contains_key(index);
+    let changes: Vec<_> =
+        (0..appends.len()).filter(|index| fresh(index, &answers)).map(|index| &appends[index].run).collect();
+    let foreign = runs::apply(tx.connection(), &changes).await?;
+    if !foreign.is_empty() {
+        refuse_foreign(tx, appends, &foreign, &mut answers).await?;
+    }
+
+    let placed: Vec<usize> = (0..appends.len()).filter(|index| fresh(index, &answers)).collect();
+    let new: Vec<&NewEvent> = placed.iter().map(|&index| &appends[index].event).collect();
+    let seqs = events::append(tx.connection(), &new).await?;
+    let mut committed = Vec::with_capacity(placed.len());
+    for (&index, &seq) in placed.iter().zip(&seqs) {
+        let event = appends[index].event.clone();
+        answers[index] = Some(Appended::At { event_id: event.id, seq });
+        committed.push(Committed { event, seq });
+    }
+    remember(tx, appends, &placed, &seqs).await?;
+    for (index, earlier) in same_as {
+        answers[index] = answers[earlier].clone();
+    }
+    Ok((committed, answers.into_iter().flatten().collect()))
+}
+
+fn same_request(append: &Append, claim: &Claim) -> bool {
+    append.claim.as_ref().is_some_and(|earlier| earlier.request_digest == claim.request_digest)
+}
+
+async fn look_up(tx: &Tx, appends: &[&Append]) -> Result<Vec<Option<Appended>>, StoreError> {
+    let keyed: Vec<(usize, &Claim)> =
+        appends.iter().enumerate().filter_map(|(index, append)| Some((index, append.claim.as_ref()?))).collect();
+    let claims: Vec<&Claim> = keyed.iter().map(|(_, claim)| *claim).collect();
+    let mut answers = vec![None; appends.len()];
+    for ((index, _), known) in keyed.iter().zip(idempotency::look_up(tx.connection(), &claims).await?) {
+        answers[*index] = match known {
+            Some(Known::Answered(answer)) => Some(decode(&answer).unwrap_or(Appended::KeyReused)),
+            Some(Known::Reused) => Some(Appended::KeyReused),
+            None => None,
+        };
+    }
+    Ok(answers)
+}
+
+/// A run that another workspace owns keeps its events to itself. A batch may hold the owner's appends to the same run,
+/// so each one's workspace is compared with the run's.
+async fn refuse_foreign(
+    tx: &Tx,
+    appends: &[&Append],
+    foreign: &std::collections::HashSet<uuid::Uuid>,
+    answers: &mut [Option<Appended>],
+) -> Result<(), StoreError> {
+    for run_id in foreign {
+        let owner = runs::find(tx.connection(), *run_id, &crate::store::workspaces::Scope::All)
+            .await?
+            .map(|run| run.workspace_id);
+        for (index, append) in appends.iter().enumerate() {
+            if append.run.run_id == *run_id && Some(append.run.workspace_id) != owner {
+                answers[index] = Some(Appended::ForeignRun);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn remember(tx: &Tx, appends: &[&Append], placed: &[usize], seqs: &[i64]) -> Result<(), StoreError> {
+    let answers: Vec<(&Claim, Vec<u8>, i64)> = placed
+        .iter()
+        .zip(seqs)
+        .filter_map(|(&index, &seq)| {
+            let append = appends[index];
+            Some((append.claim.as_ref()?, encode(append.event.id, seq), append.event.created_at))
+        })
+        .collect();
+    if answers.is_empty() {
+        return Ok(());
+    }
+    let now = answers.iter().map(|(_, _, at)| *at).max().unwrap_or_default();
+    let rows: Vec<(&Claim, &[u8])> = answers.iter().map(|(claim, answer, _)| (*claim, answer.as_slice())).collect();
+    idempotency::insert(tx.connection(), &rows, now).await
+}
+
+/// An append's answer as it is remembered: the event's id, then its place.
+fn encode(event_id: uuid::Uuid, seq: i64) -> Vec<u8> {
+    let mut answer = event_id.as_bytes().to_vec();
+    answer.extend_from_slice(&seq.to_be_bytes());
+    answer
+}
+
+fn decode(answer: &[u8]) -> Option<Appended> {
+    let (id, seq) = answer.split_at_checked(16)?;
+    Some(Appended::At { event_id: uuid::Uuid::from_slice(id).ok()?, seq: i64::from_be_bytes(seq.try_into().ok()?) })
+}

@@ -1,0 +1,103 @@
+//! The binary: reads the settings, starts the server, says where everything is, and stops it on a signal.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use flightdeck_server::clock::SystemClock;
+use flightdeck_server::config::{self, Config, Environment, LogFormat, Refused};
+use flightdeck_server::{Running, start};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let config = match config::load(std::env::args_os()) {
+        Ok(config) => config,
+        Err(Refused::Arguments(error)) => error.exit(),
+        Err(error @ Refused::Settings(_)) => return fail(&error.to_string()),
+    };
+    if let Err(problem) = log(&config) {
+        return fail(&problem);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("can't start the runtime: {error}")),
+    };
+    runtime.block_on(async {
+        match start(config.clone(), Arc::new(SystemClock)).await {
+            Ok(running) => {
+                banner(&config, &running);
+                stop_signal().await;
+                tracing::info!("shutting down");
+                running.shutdown().await;
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&format!("{error:#}")),
+        }
+    })
+}
+
+#[expect(clippy::print_stderr, reason = "there is no log yet, and a person waits")]
+fn fail(problem: &str) -> ExitCode {
+    eprintln!("flightdeck-server can't start: {problem}");
+    ExitCode::FAILURE
+}
+
+fn log(config: &Config) -> Result<(), String> {
+    let filter = EnvFilter::try_new(&config.log)
+        .map_err(|error| format!("FLIGHTDECK_LOG: `{}` is not a filter: {error}", config.log))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => lines.json().init(),
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the person who started it reads")]
+fn banner(config: &Config, running: &Running) {
+    let url = running.url();
+    let (mode, advice) = match config.environment {
+        Environment::Development => {
+            ("development", "accepts shortcuts from this machine; FLIGHTDECK_ENV=production accepts none")
+        }
+        Environment::Production => ("production", "every request needs a credential"),
+    };
+    let database = if config.database_url.is_none() {
+        format!("{}", config.data_dir.join("flightdeck.db").display())
+    } else if config.uses_sqlite() {
+        "SQLite, as DATABASE_URL says".to_owned()
+    } else {
+        "PostgreSQL, as DATABASE_URL says".to_owned()
+    };
+    println!(
+        "\nFlightdeck {}\n\n  Listening on {url}\n  API          {url}/docs\n  Mode         {mode} ({advice})\n  \
+         Database     {database}\n  Data         {}\n\nNext: in a project where an agent works, run\n\n  \
+         flightdeck pair --url {url}\n  flightdeck install claude-code\n",
+        env!("CARGO_PKG_VERSION"),
+        config.data_dir.display(),
+    );
+}
+
+/// Completes at the first SIGINT or SIGTERM; a second one ends the process at once.
+async fn stop_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            std::process::exit(130);
+        });
+    }
+    #[cfg(not(unix))]
+    let _ = tokio::signal::ctrl_c().await;
+}

@@ -1,0 +1,186 @@
+//! The pending approvals of this process, and who waits for them. Fed by the log; the database is the truth.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::event::{self, Payload};
+use crate::clock::Clock;
+use crate::log::{CommitListener, Committed};
+use crate::metrics::Metrics;
+use crate::store::approvals::ApprovalRow;
+
+/// The end of an approval, as its waiters need it.
+#[derive(Debug, Clone)]
+pub(super) struct Verdict {
+    pub(super) status: String,
+    pub(super) note: Option<String>,
+    pub(super) expiry_reason: Option<String>,
+}
+
+/// Every pending approval.
+pub struct Board {
+    pending: DashMap<Uuid, Pending>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    workspace_id: Uuid,
+    expires_at: i64,
+    /// Holds the verdict for the moment between its commit and the last waiter's leaving.
+    verdict: watch::Sender<Option<Arc<Verdict>>>,
+    waiters: usize,
+    /// Since when nobody waits; meaningless while somebody does.
+    alone_since: i64,
+    orphaned: bool,
+}
+
+impl Board {
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        Self { pending: DashMap::new(), clock, metrics }
+    }
+
+    /// Puts up what the database holds at the start. Nobody waits for any of it yet.
+    pub fn restore(&self, rows: Vec<ApprovalRow>) {
+        for row in rows {
+            self.put(row.id, row.workspace_id, row.expires_at, row.orphaned_at.is_some());
+        }
+    }
+
+    fn put(&self, id: Uuid, workspace_id: Uuid, expires_at: i64, orphaned: bool) {
+        let pending = Pending {
+            workspace_id,
+            expires_at,
+            verdict: watch::Sender::new(None),
+            waiters: 0,
+            alone_since: self.clock.now(),
+            orphaned,
+        };
+        self.pending.insert(id, pending);
+    }
+
+    pub(super) fn workspace_of(&self, id: Uuid) -> Option<Uuid> {
+        self.pending.get(&id).map(|pending| pending.workspace_id)
+    }
+
+    /// Joins those who wait for an approval; `None` if it is not pending.
+    pub(super) fn attach(self: &Arc<Self>, id: Uuid) -> Option<Attached> {
+        let mut pending = self.pending.get_mut(&id)?;
+        pending.waiters += 1;
+        Some(Attached {
+            id,
+            was_orphaned: std::mem::take(&mut pending.orphaned),
+            verdict: pending.verdict.subscribe(),
+            board: self.clone(),
+        })
+    }
+
+    /// The approvals whose time is up.
+    pub(super) fn overdue(&self, now: i64) -> Vec<Uuid> {
+        self.select(|pending| pending.expires_at <= now)
+    }
+
+    /// Labels those that nobody has waited for since `since`, and returns them.
+    pub(super) fn newly_orphaned(&self, since: i64) -> Vec<Uuid> {
+        let mut orphaned = Vec::new();
+        for mut pending in self.pending.iter_mut() {
+            if pending.waiters == 0 && !pending.orphaned && pending.alone_since <= since {
+                pending.orphaned = true;
+                orphaned.push(*pending.key());
+            }
+        }
+        orphaned
+    }
+
+    /// How many approvals are pending, and how many hooks wait.
+    pub(super) fn load(&self) -> (usize, usize) {
+        let waiting = self.pending.iter().map(|pending| pending.waiters).sum();
+        (self.pending.len(), waiting)
+    }
+
+    fn select(&self, wanted: impl Fn(&Pending) -> bool) -> Vec<Uuid> {
+        self.pending.iter().filter(|pending| wanted(pending.value())).map(|pending| *pending.key()).collect()
+    }
+}
+
+impl CommitListener for Board {
+    fn committed(&self, events: &[Committed]) {
+        for event in events {
+            let kind = event.event.kind.as_str();
+            // Agents name their own events, but nobody but the ledger may use this prefix.
+            if !kind.starts_with("approval.") {
+                continue;
+            }
+            self.metrics.approval(outcome(kind));
+            let Ok(payload) = serde_json::from_str::<Payload>(&event.event.payload) else { continue };
+            match (kind, payload.question) {
+                (event::REQUESTED, Some(question)) => {
+                    self.put(payload.approval_id, payload.workspace_id, question.expires_at, false);
+                }
+                (event::DECIDED | event::EXPIRED | event::WITHDRAWN, _) => {
+                    if let Some((_, pending)) = self.pending.remove(&payload.approval_id) {
+                        let verdict = Verdict {
+                            status: payload.status,
+                            note: payload.note,
+                            expiry_reason: payload.expiry_reason,
+                        };
+                        pending.verdict.send_replace(Some(Arc::new(verdict)));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The metric's word for an event of the ledger.
+fn outcome(kind: &str) -> &'static str {
+    match kind {
+        event::REQUESTED => "requested",
+        event::DECIDED => "decided",
+        event::EXPIRED => "expired",
+        event::WITHDRAWN => "withdrawn",
+        event::DELIVERED => "delivered",
+        event::CONSUMED => "consumed",
+        event::ORPHANED => "orphaned",
+        event::REATTACHED => "reattached",
+        _ => "other",
+    }
+}
+
+/// A place among those who wait; leaves it when dropped.
+pub(super) struct Attached {
+    id: Uuid,
+    pub(super) was_orphaned: bool,
+    verdict: watch::Receiver<Option<Arc<Verdict>>>,
+    board: Arc<Board>,
+}
+
+impl Attached {
+    /// Completes with the verdict.
+    pub(super) async fn verdict(&mut self) -> Arc<Verdict> {
+        // The sender goes only after it has sent, so the loop ends with the verdict.
+        loop {
+            if let Some(verdict) = self.verdict.borrow_and_update().clone() {
+                return verdict;
+            }
+            if self.verdict.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        if let Some(mut pending) = self.board.pending.get_mut(&self.id) {
+            pending.waiters -= 1;
+            pending.alone_since = self.board.clock.now();
+        }
+    }
+}

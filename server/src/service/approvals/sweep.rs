@@ -1,0 +1,30 @@
+//! The ledger's clockwork: ends what is overdue, and labels what nobody waits for.
+
+use std::sync::Arc;
+
+use super::Approvals;
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+
+/// Between two rounds, in milliseconds: an approval expires at most this late.
+const EVERY: i64 = 500;
+
+/// Works until dropped. `grace` is how long, in milliseconds, a hook may be away before its approval is an orphan.
+pub async fn sweep(approvals: Approvals, clock: Arc<dyn Clock>, metrics: Arc<Metrics>, grace: i64) {
+    loop {
+        let now = clock.now();
+        for id in approvals.board.overdue(now) {
+            if let Err(error) = approvals.expire(id).await {
+                tracing::warn!(approval_id = %id, %error, "could not end an overdue approval; will try again");
+            }
+        }
+        for id in approvals.board.newly_orphaned(now - grace) {
+            if let Err(error) = approvals.label(id, Some(now)).await {
+                tracing::warn!(approval_id = %id, %error, "could not label an orphaned approval");
+            }
+        }
+        let (pending, waiting) = approvals.board.load();
+        metrics.board(pending, waiting);
+        clock.sleep_until(clock.now() + EVERY).await;
+    }
+}

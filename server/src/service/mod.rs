@@ -1,0 +1,16 @@
+//! The rules. Each file holds those of one noun; surfaces call them, whatever protocol they speak.
+//!
+//! A service takes what it needs to know of the caller as a [`Scope`](crate::store::workspaces::Scope) or an id, never
+//! as a credential. It refuses with codes of the catalogue.
+
+pub mod approvals;
+pub mod devices;
+mod idempotency;
+pub mod paging;
+pub mod pairing;
+pub mod patience;
+pub mod runs;
+pub mod upkeep;
+pub mod workspaces;
+
+pub use idempotency::claim;

@@ -1,0 +1,45 @@
+//! What is done from time to time: forgetting what no longer matters.
+
+use std::sync::Arc;
+
+use flightdeck_api::support::ApiError;
+
+use crate::auth::Authority;
+use crate::clock::Clock;
+use crate::log::{Log, Work};
+use crate::store::{idempotency, nonces, pairings};
+
+/// Between two rounds, in milliseconds.
+const EVERY: i64 = 60_000;
+
+/// How long answers to keyed requests are remembered, in milliseconds.
+const KEYS: i64 = 24 * 60 * 60 * 1_000;
+
+/// How long nonces are remembered: twice the time stamps' tolerance, and a minute.
+const NONCES: i64 = 11 * 60 * 1_000;
+
+/// How long an expired pairing is kept, so that a late poll learns that it expired.
+const PAIRINGS: i64 = 60 * 60 * 1_000;
+
+/// Works until dropped.
+pub async fn run(log: Log, authority: Authority, clock: Arc<dyn Clock>) {
+    loop {
+        clock.sleep_until(clock.now() + EVERY).await;
+        authority.limits().forget_the_quiet();
+        let now = clock.now();
+        let pruned = log
+            .transact(None, move |work: &mut Work<'_>| {
+                Box::pin(async move {
+                    let connection = work.tx().connection();
+                    nonces::prune(connection, now - NONCES).await?;
+                    idempotency::prune(connection, now - KEYS).await?;
+                    pairings::prune(connection, now - PAIRINGS).await?;
+                    Ok::<_, ApiError>(())
+                })
+            })
+            .await;
+        if let Err(error) = pruned {
+            tracing::warn!(%error, "could not forget what no longer matters; will try again");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Opening the database, its two pools, and transactions.
+
+use std::time::Duration;
+
+use flightdeck_migrations::{Migrator, MigratorTrait};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr,
+    SqlErr, TransactionTrait,
+};
+
+/// What read-only queries run on.
+pub type Reader = DatabaseConnection;
+
+/// The kind of database behind a [`Store`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseKind {
+    Sqlite,
+    Postgres,
+}
+
+/// When SQLite forces a commit to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SqliteSync {
+    /// At every commit: an acknowledged write survives a power cut.
+    #[default]
+    Full,
+    /// At checkpoints: an acknowledged write survives a crash of the server, but perhaps not a power cut.
+    Normal,
+}
+
+/// How to open a [`Store`].
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// `sqlite://…` or `postgres://…`.
+    pub url: String,
+    pub sqlite_sync: SqliteSync,
+    /// Reading connections. Writes have one of their own.
+    pub readers: u32,
+}
+
+/// Why a query failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database can't be reached, or can't take the write: trying again later may work.
+    #[error("the database can't be reached or is full")]
+    Unavailable(#[source] DbErr),
+    /// Another server wrote the same row first: trying again finds it.
+    #[error("another server was faster")]
+    Conflict(#[source] DbErr),
+    /// The database refused the statement: a fault of ours.
+    #[error("the database refused a statement")]
+    Refused(#[source] DbErr),
+}
+
+impl StoreError {
+    /// Whether trying again later may work.
+    #[must_use]
+    pub const fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl From<DbErr> for StoreError {
+    fn from(error: DbErr) -> Self {
+        if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) {
+            return Self::Conflict(error);
+        }
+        match &error {
+            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Self::Unavailable(error),
+            DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))
+                if is_transient(cause) =>
+            {
+                Self::Unavailable(error)
+            }
+            _ => Self::Refused(error),
+        }
+    }
+}
+
+/// Whether the same statement may succeed later: lost connections, locks, and a full disk.
+fn is_transient(error: &sea_orm::SqlxError) -> bool {
+    use sea_orm::SqlxError;
+    match error {
+        SqlxError::Io(_) | SqlxError::PoolTimedOut | SqlxError::PoolClosed | SqlxError::WorkerCrashed => true,
+        SqlxError::Database(database) => database.code().is_some_and(|code| {
+            let code = code.as_ref();
+            // SQLite: busy, locked, I/O error, full. PostgreSQL: connection, resources, intervention, serialization.
+            code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13))
+                || code.starts_with("08")
+                || code.starts_with("53")
+                || code.starts_with("57P")
+                || matches!(code, "40001" | "40P01")
+        }),
+        _ => false,
+    }
+}
+
+/// The database, opened and migrated.
+#[derive(Debug, Clone)]
+pub struct Store {
+    reader: DatabaseConnection,
+    writer: DatabaseConnection,
+    kind: DatabaseKind,
+}
+
+impl Store {
+    /// Opens the database, creating an SQLite file that does not exist, and applies the migrations.
+    ///
+    /// # Errors
+    /// If it can't be opened, or a migration fails.
+    pub async fn open(options: &StoreOptions) -> Result<Self, StoreError> {
+        let kind = if options.url.starts_with("sqlite:") { DatabaseKind::Sqlite } else { DatabaseKind::Postgres };
+        let writer = Database::connect(connect_options(options, 1)).await?;
+        migrate(&writer).await?;
+        // A database in memory belongs to its connection, so there reader and writer share one.
+        let reader = if options.url.contains(":memory:") {
+            writer.clone()
+        } else {
+            Database::connect(connect_options(options, options.readers)).await?
+        };
+        Ok(Self { reader, writer, kind })
+    }
+
+    #[must_use]
+    pub const fn kind(&self) -> DatabaseKind {
+        self.kind
+    }
+
+    /// The connection for queries that change nothing.
+    #[must_use]
+    pub const fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Begins the writer's next transaction.
+    ///
+    /// # Errors
+    /// If the database can't be reached.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        Ok(Tx(self.writer.begin().await?))
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// If it gives none.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.reader.execute_unprepared("SELECT 1").await?;
+        Ok(())
+    }
+
+    /// Closes every connection; SQLite folds its write-ahead log into the file.
+    pub async fn close(self) {
+        let _ = self.reader.close().await;
+        let _ = self.writer.close().await;
+    }
+}
+
+/// A transaction of the log's writer.
+#[derive(Debug)]
+pub struct Tx(pub(super) DatabaseTransaction);
+
+impl Tx {
+    /// Makes everything durable.
+    ///
+    /// # Errors
+    /// If the database can't; nothing has happened then.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        Ok(self.0.commit().await?)
+    }
+
+    /// A point to which a failed part of the work can be taken back.
+    ///
+    /// # Errors
+    /// If the database can't be reached.
+    pub async fn savepoint(&self) -> Result<Self, StoreError> {
+        Ok(Self(self.0.begin().await?))
+    }
+
+    /// Takes everything back.
+    ///
+    /// # Errors
+    /// If the database can't be reached; it then takes everything back by itself.
+    pub async fn rollback(self) -> Result<(), StoreError> {
+        Ok(self.0.rollback().await?)
+    }
+
+    /// What queries run on inside the transaction.
+    #[must_use]
+    pub fn connection(&self) -> &(impl ConnectionTrait + use<>) {
+        &self.0
+    }
+}
+
+fn connect_options(options: &StoreOptions, connections: u32) -> ConnectOptions {
+    let mut connect = ConnectOptions::new(options.url.clone());
+    connect
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(Duration::from_secs(4))
+        .connect_timeout(Duration::from_secs(4))
+        .sqlx_logging(false);
+    let sync = options.sqlite_sync;
+    connect.map_sqlx_sqlite_opts(move |sqlite| {
+        sqlite
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(4))
+            .pragma("journal_mode", "WAL")
+            .pragma(
+                "synchronous",
+                match sync {
+                    SqliteSync::Full => "FULL",
+                    SqliteSync::Normal => "NORMAL",
+                },
+            )
+            // 16 MiB of pages; the default of 2 MiB makes a store of a million events read its index from disk.
+            .pragma("cache_size", "-16384")
+            .pragma("temp_store", "MEMORY")
+    });
+    connect
+}
+
+/// Two servers that start at once on one PostgreSQL take turns: the lock is held until the connection is done.
+async fn migrate(connection: &DatabaseConnection) -> Result<(), StoreError> {
+    const LOCK: &str = "SELECT pg_advisory_lock(7166100)";
+    const UNLOCK: &str = "SELECT pg_advisory_unlock(7166100)";
+    let postgres = connection.get_database_backend() == DbBackend::Postgres;
+    if postgres {
+        connection.execute_unprepared(LOCK).await?;
+    }
+    let outcome = Migrator::up(connection, None).await;
+    if postgres {
+        connection.execute_unprepared(UNLOCK).await?;
+    }
+    Ok(outcome?)
+}

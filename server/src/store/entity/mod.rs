@@ -1,0 +1,13 @@
+//! One sea-orm entity per table of `migrations`.
+
+pub mod approval;
+pub mod bridge_key;
+pub mod device;
+pub mod event;
+pub mod idempotency_key;
+pub mod nonce;
+pub mod pairing;
+pub mod run;
+pub mod stream;
+pub mod workspace;
+pub mod workspace_device;

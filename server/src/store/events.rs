@@ -1,0 +1,147 @@
+//! Streams and their events. `seq` is given out here and nowhere else, inside the writer's transaction.
+
+use std::collections::BTreeMap;
+
+use sea_orm::sea_query::{Expr, OnConflict, Query};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use uuid::Uuid;
+
+use super::StoreError;
+use super::entity::{event, stream};
+
+pub use super::entity::event::Model as EventRow;
+
+/// An event that has no place yet.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// The stream's name, e.g. `runs/{id}`.
+    pub stream: String,
+    pub id: Uuid,
+    pub kind: String,
+    pub created_at: i64,
+    /// By the reporter's clock.
+    pub happened_at: Option<i64>,
+    /// JSON text.
+    pub payload: String,
+}
+
+/// Rows in one INSERT: far below the limit of bound parameters on both databases.
+const ROWS: usize = 500;
+
+/// Appends events to their streams, creating streams as needed, and returns each one's `seq`, in the order given.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn append<C: ConnectionTrait>(connection: &C, events: &[&NewEvent]) -> Result<Vec<i64>, StoreError> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Sorted, so that two servers on one PostgreSQL lock streams in the same order.
+    let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
+    for event in events {
+        *counts.entry(&event.stream).or_default() += 1;
+    }
+    let mut heads = advance(connection, &counts).await?;
+
+    let mut seqs = Vec::with_capacity(events.len());
+    for rows in events.chunks(ROWS) {
+        let mut insert = Query::insert();
+        insert.into_table(event::Entity).columns([
+            event::Column::StreamId,
+            event::Column::Seq,
+            event::Column::Id,
+            event::Column::Kind,
+            event::Column::CreatedAt,
+            event::Column::HappenedAt,
+            event::Column::Payload,
+        ]);
+        for row in rows {
+            let Some((stream_id, next)) = heads.get_mut(row.stream.as_str()) else {
+                unreachable!("every stream was advanced above")
+            };
+            insert.values_panic([
+                Expr::val(*stream_id),
+                Expr::val(*next),
+                Expr::val(row.id),
+                Expr::val(row.kind.as_str()),
+                Expr::val(row.created_at),
+                Expr::val(row.happened_at),
+                Expr::val(row.payload.as_str()),
+            ]);
+            seqs.push(*next);
+            *next += 1;
+        }
+        connection.execute(&insert).await?;
+    }
+    Ok(seqs)
+}
+
+/// Moves each stream's head on by its count; returns its id and the first of the new numbers.
+async fn advance<'n, C: ConnectionTrait>(
+    connection: &C,
+    counts: &BTreeMap<&'n str, i64>,
+) -> Result<BTreeMap<&'n str, (i64, i64)>, StoreError> {
+    let mut heads = BTreeMap::new();
+    let entries: Vec<(&&str, &i64)> = counts.iter().collect();
+    for rows in entries.chunks(ROWS) {
+        let mut upsert = Query::insert();
+        upsert.into_table(stream::Entity).columns([stream::Column::Name, stream::Column::LastSeq]);
+        for (name, count) in rows {
+            upsert.values_panic([Expr::val(**name), Expr::val(**count)]);
+        }
+        upsert
+            .on_conflict(
+                OnConflict::column(stream::Column::Name)
+                    .value(stream::Column::LastSeq, Expr::cust("streams.last_seq + excluded.last_seq"))
+                    .to_owned(),
+            )
+            .returning(Query::returning().columns([stream::Column::Id, stream::Column::Name, stream::Column::LastSeq]));
+        for row in connection.query_all(&upsert).await? {
+            let (id, name, last): (i64, String, i64) =
+                (row.try_get("", "id")?, row.try_get("", "name")?, row.try_get("", "last_seq")?);
+            if let Some((name, count)) = counts.get_key_value(name.as_str()) {
+                heads.insert(*name, (id, last - count + 1));
+            }
+        }
+    }
+    Ok(heads)
+}
+
+/// The events of a stream with `seq` above `since`, in order, at most `limit`.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn read<C: ConnectionTrait>(
+    connection: &C,
+    stream: &str,
+    since: i64,
+    limit: u64,
+) -> Result<Vec<EventRow>, StoreError> {
+    let Some(stream) = stream::Entity::find().filter(stream::Column::Name.eq(stream)).one(connection).await? else {
+        return Ok(Vec::new());
+    };
+    Ok(event::Entity::find()
+        .filter(event::Column::StreamId.eq(stream.id))
+        .filter(event::Column::Seq.gt(since))
+        .order_by_asc(event::Column::Seq)
+        .limit(limit)
+        .all(connection)
+        .await?)
+}
+
+/// The last `seq` of each named stream; a stream without events is not among them.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn heads<C: ConnectionTrait>(
+    connection: &C,
+    names: impl IntoIterator<Item = String>,
+) -> Result<BTreeMap<String, i64>, StoreError> {
+    Ok(stream::Entity::find()
+        .filter(stream::Column::Name.is_in(names))
+        .all(connection)
+        .await?
+        .into_iter()
+        .map(|stream| (stream.name, stream.last_seq))
+        .collect())
+}

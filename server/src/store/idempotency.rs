@@ -1,0 +1,96 @@
+//! What keyed requests were answered.
+
+use sea_orm::sea_query::{Expr, Query};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter};
+
+use super::StoreError;
+use super::entity::idempotency_key;
+
+/// A keyed request. Two requests are the same if their digests are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The operation and the caller: keys of different callers never meet.
+    pub scope: String,
+    pub key: String,
+    pub request_digest: [u8; 32],
+}
+
+/// What is known of a [`Claim`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    /// The same request was answered so.
+    Answered(Vec<u8>),
+    /// The key belongs to another request.
+    Reused,
+}
+
+/// What is known of each claim, in the order given.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn look_up<C: ConnectionTrait>(connection: &C, claims: &[&Claim]) -> Result<Vec<Option<Known>>, StoreError> {
+    let mut known = Vec::with_capacity(claims.len());
+    for chunk in claims.chunks(200) {
+        let any = chunk.iter().fold(Condition::any(), |any, claim| {
+            any.add(
+                Condition::all()
+                    .add(idempotency_key::Column::Scope.eq(claim.scope.as_str()))
+                    .add(idempotency_key::Column::Key.eq(claim.key.as_str())),
+            )
+        });
+        let rows = idempotency_key::Entity::find().filter(any).all(connection).await?;
+        known.extend(chunk.iter().map(|claim| {
+            let row = rows.iter().find(|row| row.scope == claim.scope && row.key == claim.key)?;
+            Some(if row.request_digest == claim.request_digest {
+                Known::Answered(row.answer.clone())
+            } else {
+                Known::Reused
+            })
+        }));
+    }
+    Ok(known)
+}
+
+/// Remembers what each claim was answered.
+///
+/// # Errors
+/// If the database can't be reached, or a claim is there already.
+pub async fn insert<C: ConnectionTrait>(
+    connection: &C,
+    answers: &[(&Claim, &[u8])],
+    now: i64,
+) -> Result<(), StoreError> {
+    for rows in answers.chunks(500) {
+        let mut insert = Query::insert();
+        insert.into_table(idempotency_key::Entity).columns([
+            idempotency_key::Column::Scope,
+            idempotency_key::Column::Key,
+            idempotency_key::Column::RequestDigest,
+            idempotency_key::Column::Answer,
+            idempotency_key::Column::CreatedAt,
+        ]);
+        for (claim, answer) in rows {
+            insert.values_panic([
+                Expr::val(claim.scope.as_str()),
+                Expr::val(claim.key.as_str()),
+                Expr::val(claim.request_digest.as_slice()),
+                Expr::val(*answer),
+                Expr::val(now),
+            ]);
+        }
+        connection.execute(&insert).await?;
+    }
+    Ok(())
+}
+
+/// Forgets answers given before `before`.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn prune<C: ConnectionTrait>(connection: &C, before: i64) -> Result<u64, StoreError> {
+    Ok(idempotency_key::Entity::delete_many()
+        .filter(idempotency_key::Column::CreatedAt.lt(before))
+        .exec(connection)
+        .await?
+        .rows_affected)
+}

@@ -1,0 +1,18 @@
+//! The database: the only place that knows sea-orm.
+//!
+//! Each file holds the queries of one noun. Queries are generic over the connection, so that the same one serves a
+//! reader and a transaction. No rule lives here: what may happen is decided in `service`, and what happened is
+//! written through `log`.
+
+pub mod approvals;
+mod database;
+pub mod devices;
+pub mod entity;
+pub mod events;
+pub mod idempotency;
+pub mod nonces;
+pub mod pairings;
+pub mod runs;
+pub mod workspaces;
+
+pub use database::{DatabaseKind, Reader, SqliteSync, Store, StoreError, StoreOptions, Tx};
