@@ -199,6 +199,7 @@ fn indexes() -> Vec<IndexCreateStatement> {
         index("runs", "runs_by_workspace", &["workspace_id", "started_at", "id"]),
         index("approvals", "approvals_by_workspace", &["workspace_id", "requested_at", "id"]),
         index("approvals", "approvals_by_status", &["status", "requested_at", "id"]),
+        index("approvals", "approvals_by_end", &["decided_at"]),
         index("approvals", "approvals_by_run", &["run_id", "status"]),
         index("idempotency_keys", "idempotency_keys_by_time", &["created_at"]),
     ]

@@ -67,7 +67,9 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
     let seal = Seal::open(&config)?;
     let keys = Arc::new(Keys::new(store.clone(), seal.clone()));
     let board = Arc::new(Board::new(clock.clone(), metrics.clone()));
-    board.restore(ledger::pending(store.reader()).await?);
+    for row in ledger::pending(store.reader()).await? {
+        board.restore(&row);
+    }
     let remembered = nonces::since(store.reader(), clock.now() - 11 * 60_000).await?;
     let listeners: Vec<Arc<dyn CommitListener>> =
         vec![board.clone(), keys.clone(), Arc::new(Counting(metrics.clone()))];

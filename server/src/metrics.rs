@@ -1,8 +1,7 @@
-//! What the server counts, for `/metrics`. Labels are routes, methods, statuses and fixed words: never ids.
+//! What the server counts, for `/metrics`. Labels are operations, statuses and fixed words: never ids.
 
 use std::time::Duration;
 
-use poem::http::{Method, StatusCode};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -12,14 +11,13 @@ use prometheus_client::registry::Registry;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
-    method: String,
-    route: String,
+    operation: &'static str,
     status: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RouteLabels {
-    route: String,
+struct OperationLabels {
+    operation: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -32,7 +30,7 @@ struct OutcomeLabels {
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
-    request_seconds: Family<RouteLabels, Histogram>,
+    request_seconds: Family<OperationLabels, Histogram>,
     events: Counter,
     commits: Counter,
     approvals: Family<OutcomeLabels, Counter>,
@@ -45,7 +43,7 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("flightdeck");
         let requests = Family::default();
         registry.register("http_requests", "Requests answered", requests.clone());
-        let request_seconds: Family<RouteLabels, Histogram> =
+        let request_seconds: Family<OperationLabels, Histogram> =
             Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_25, 4.0, 10)));
         registry.register("http_request_seconds", "Time from head to answer", request_seconds.clone());
         let events = Counter::default();
@@ -63,11 +61,11 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts an answered request. `route` is the template; an unknown path is counted without one.
-    pub fn request(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {
-        let labels = RequestLabels { method: method.to_string(), route: route.to_owned(), status: status.as_u16() };
-        self.requests.get_or_create(&labels).inc();
-        self.request_seconds.get_or_create(&RouteLabels { route: route.to_owned() }).observe(took.as_secs_f64());
+    /// Counts an answered request. Whatever is no operation of the protocol is counted as `other`.
+    pub fn request(&self, operation: Option<&'static str>, status: u16, took: Duration) {
+        let operation = operation.unwrap_or("other");
+        self.requests.get_or_create(&RequestLabels { operation, status }).inc();
+        self.request_seconds.get_or_create(&OperationLabels { operation }).observe(took.as_secs_f64());
     }
 
     /// Counts one commit of `events` events.

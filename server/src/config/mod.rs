@@ -144,7 +144,7 @@ pub struct Config {
     pub log_format: LogFormat,
 
     /// What is logged: a level, or levels by module, as in `info,flightdeck_server::log=debug`.
-    #[arg(long, env = "FLIGHTDECK_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(long, env = "FLIGHTDECK_LOG", default_value = "info,sea_orm_migration=warn", value_name = "FILTER")]
     pub log: String,
 }
 

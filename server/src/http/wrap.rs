@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_api::support::{ApiError, Context, ContextParts, api_error};
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use poem::{Body, Endpoint, PathPattern, Request, Response, Result};
+use poem::{Body, Endpoint, Request, Response, Result};
+use poem_openapi::OperationId;
 use uuid::Uuid;
 
 use super::Origins;
@@ -41,10 +42,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Wrap<E> {
                     request.extensions_mut().insert(context.clone());
                     match self.routes.call(request).await {
                         Ok(response) => response,
-                        Err(error) => match api_error(error) {
-                            Ok(error) => error.into_answer(Some(&context)),
-                            Err(answer) => answer.into_response(),
-                        },
+                        Err(error) => answer(error, &context),
                     }
                 }
                 Err((error, context)) => error.into_answer(Some(&context)),
@@ -120,21 +118,38 @@ impl<E> Wrap<E> {
         }
     }
 
-    /// One line a request. Never the query, a header or a body: they may hold secrets.
+    /// One line a request. Never the path, the query, a header or a body: they may hold secrets.
     fn log(&self, method: &Method, response: &Response, request_id: &str, took: Duration) {
-        let route = response.data::<PathPattern>().map_or("", |pattern| pattern.0.as_ref());
+        let operation = response.data::<OperationId>().map(|id| id.0);
         let status = response.status();
-        self.metrics.request(method, route, status, took);
+        self.metrics.request(operation, status.as_u16(), took);
+        if !status.is_server_error() && !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
         let error = response.data::<ApiError>();
         let code = error.map(|error| error.code.as_str());
         let milliseconds = took.as_secs_f64() * 1_000.0;
+        let status_code = status.as_u16();
         if status.is_server_error() {
             let message = error.map(|error| error.message.as_str());
-            tracing::error!(%method, route, status = status.as_u16(), code, message, request_id, milliseconds, "request");
+            tracing::error!(%method, operation, status_code, code, message, request_id, milliseconds, "request");
         } else {
-            tracing::debug!(%method, route, status = status.as_u16(), code, request_id, milliseconds, "request");
+            tracing::debug!(%method, operation, status_code, code, request_id, milliseconds, "request");
         }
     }
+}
+
+/// What the framework refused, in our shape.
+fn answer(error: poem::Error, context: &Context) -> Response {
+    let operation = error.data::<OperationId>().copied();
+    let mut response = match api_error(error) {
+        Ok(error) => error.into_answer(Some(context)),
+        Err(answer) => answer.into_response(),
+    };
+    if let Some(operation) = operation {
+        response.set_data(operation);
+    }
+    response
 }
 
 /// The caller's id if it is a decent one, so that a request can be followed through several systems; else a new one.

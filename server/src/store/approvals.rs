@@ -77,6 +77,14 @@ pub async fn pending<C: ConnectionTrait>(connection: &C) -> Result<Vec<ApprovalR
     Ok(approval::Entity::find().filter(approval::Column::Status.eq(PENDING)).all(connection).await?)
 }
 
+/// The approvals that ended at or after `since`.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn ended_since<C: ConnectionTrait>(connection: &C, since: i64) -> Result<Vec<ApprovalRow>, StoreError> {
+    Ok(approval::Entity::find().filter(approval::Column::DecidedAt.gte(since)).all(connection).await?)
+}
+
 /// Ends a pending approval; says whether this call did it.
 ///
 /// # Errors

@@ -20,6 +20,12 @@ pub(super) struct Verdict {
     pub(super) expiry_reason: Option<String>,
 }
 
+impl From<ApprovalRow> for Verdict {
+    fn from(row: ApprovalRow) -> Self {
+        Self { status: row.status, note: row.note, expiry_reason: row.expiry_reason }
+    }
+}
+
 /// Every pending approval.
 pub struct Board {
     pending: DashMap<Uuid, Pending>,
@@ -45,23 +51,27 @@ impl Board {
         Self { pending: DashMap::new(), clock, metrics }
     }
 
-    /// Puts up what the database holds at the start. Nobody waits for any of it yet.
-    pub fn restore(&self, rows: Vec<ApprovalRow>) {
-        for row in rows {
-            self.put(row.id, row.workspace_id, row.expires_at, row.orphaned_at.is_some());
-        }
+    /// Puts up a pending approval that the database holds and this process has not seen opened.
+    pub fn restore(&self, row: &ApprovalRow) {
+        self.put(row.id, row.workspace_id, row.expires_at, row.orphaned_at.is_some());
     }
 
     fn put(&self, id: Uuid, workspace_id: Uuid, expires_at: i64, orphaned: bool) {
-        let pending = Pending {
+        self.pending.entry(id).or_insert_with(|| Pending {
             workspace_id,
             expires_at,
             verdict: watch::Sender::new(None),
             waiters: 0,
             alone_since: self.clock.now(),
             orphaned,
-        };
-        self.pending.insert(id, pending);
+        });
+    }
+
+    /// Takes down an approval that has ended, and tells its waiters.
+    pub(super) fn end(&self, id: Uuid, verdict: Verdict) {
+        if let Some((_, pending)) = self.pending.remove(&id) {
+            pending.verdict.send_replace(Some(Arc::new(verdict)));
+        }
     }
 
     pub(super) fn workspace_of(&self, id: Uuid) -> Option<Uuid> {
@@ -123,14 +133,8 @@ impl CommitListener for Board {
                     self.put(payload.approval_id, payload.workspace_id, question.expires_at, false);
                 }
                 (event::DECIDED | event::EXPIRED | event::WITHDRAWN, _) => {
-                    if let Some((_, pending)) = self.pending.remove(&payload.approval_id) {
-                        let verdict = Verdict {
-                            status: payload.status,
-                            note: payload.note,
-                            expiry_reason: payload.expiry_reason,
-                        };
-                        pending.verdict.send_replace(Some(Arc::new(verdict)));
-                    }
+                    let Payload { status, note, expiry_reason, .. } = payload;
+                    self.end(payload.approval_id, Verdict { status, note, expiry_reason });
                 }
                 _ => {}
             }

@@ -41,10 +41,20 @@ impl Approvals {
         if self.board.workspace_of(id).is_some_and(|workspace_id| !scope.contains(workspace_id)) {
             return Err(ErrorCode::ApprovalNotFound.into());
         }
-        // Attach first, then look: a verdict that comes in between is not missed. What is on the board is pending, and
-        // what is not is closed, or was opened through another server.
-        let Some(mut place) = self.board.attach(id) else {
-            return Ok(self.get(scope, id).await?.into());
+        // What is on the board is pending. What is not has ended, or was opened through another server.
+        let mut place = match self.board.attach(id) {
+            Some(place) => place,
+            None => {
+                let row = self.get(scope, id).await?;
+                if row.status != PENDING {
+                    return Ok(row.into());
+                }
+                self.board.restore(&row);
+                match self.board.attach(id) {
+                    Some(place) => place,
+                    None => return Ok(self.get(scope, id).await?.into()),
+                }
+            }
         };
         if place.was_orphaned {
             self.reattached(id).await?;
