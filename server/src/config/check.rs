@@ -120,7 +120,7 @@ mod tests {
     fn production_wants_its_secrets() {
         let missing = problem(|config| config.environment = Environment::Production);
         assert!(missing.starts_with("HMAC_SECRET is not set"), "{missing}");
-        for placeholder in ["change_me", "short", "your-hmac-secret-for-signing"] {
+        for placeholder in ["change_me", "hunter2", "your-hmac-secret-for-signing"] {
             let weak = problem(|config| {
                 config.environment = Environment::Production;
                 config.hmac_secret = Some(Secret::new(placeholder));

@@ -77,8 +77,10 @@ async fn append_all(tx: &Tx, appends: &[&Append]) -> Result<(Vec<Committed>, Vec
     let changes: Vec<_> =
         (0..appends.len()).filter(|index| fresh(index, &answers)).map(|index| &appends[index].run).collect();
     let foreign = runs::apply(tx.connection(), &changes).await?;
-    if !foreign.is_empty() {
-        refuse_foreign(tx, appends, &foreign, &mut answers).await?;
+    for (index, append) in appends.iter().enumerate() {
+        if foreign.contains(&(append.run.run_id, append.run.workspace_id)) {
+            answers[index] = Some(Appended::ForeignRun);
+        }
     }
 
     let placed: Vec<usize> = (0..appends.len()).filter(|index| fresh(index, &answers)).collect();
@@ -114,27 +116,6 @@ async fn look_up(tx: &Tx, appends: &[&Append]) -> Result<Vec<Option<Appended>>, 
         };
     }
     Ok(answers)
-}
-
-/// A run that another workspace owns keeps its events to itself. A batch may hold the owner's appends to the same run,
-/// so each one's workspace is compared with the run's.
-async fn refuse_foreign(
-    tx: &Tx,
-    appends: &[&Append],
-    foreign: &std::collections::HashSet<uuid::Uuid>,
-    answers: &mut [Option<Appended>],
-) -> Result<(), StoreError> {
-    for run_id in foreign {
-        let owner = runs::find(tx.connection(), *run_id, &crate::store::workspaces::Scope::All)
-            .await?
-            .map(|run| run.workspace_id);
-        for (index, append) in appends.iter().enumerate() {
-            if append.run.run_id == *run_id && Some(append.run.workspace_id) != owner {
-                answers[index] = Some(Appended::ForeignRun);
-            }
-        }
-    }
-    Ok(())
 }
 
 async fn remember(tx: &Tx, appends: &[&Append], placed: &[usize], seqs: &[i64]) -> Result<(), StoreError> {

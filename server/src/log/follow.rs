@@ -20,6 +20,13 @@ impl Follows {
     }
 }
 
+#[cfg(test)]
+impl Follows {
+    pub(super) fn is_empty(&self) -> bool {
+        self.streams.is_empty()
+    }
+}
+
 impl CommitListener for Follows {
     fn committed(&self, events: &[Committed]) {
         if self.streams.is_empty() {

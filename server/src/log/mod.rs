@@ -189,3 +189,6 @@ impl Drop for NonceGuard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,3 +16,6 @@ pub mod runs;
 pub mod workspaces;
 
 pub use database::{DatabaseKind, Reader, SqliteSync, Store, StoreError, StoreOptions, Tx};
+
+#[cfg(test)]
+mod tests;

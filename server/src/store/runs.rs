@@ -28,12 +28,15 @@ pub struct RunChange {
 /// The statuses that end a run.
 const ENDED: [&str; 3] = ["FINISHED", "FAILED", "STOPPED"];
 
-/// Applies changes in order, creating runs as needed, and returns the ids of runs that belong to another workspace:
-/// those are left as they are.
+/// Applies changes in order, creating runs as needed. Returns the pairs of run and workspace where the run belongs to
+/// another workspace: those runs are left as they are.
 ///
 /// # Errors
 /// If the database can't be reached.
-pub async fn apply<C: ConnectionTrait>(connection: &C, changes: &[&RunChange]) -> Result<HashSet<Uuid>, StoreError> {
+pub async fn apply<C: ConnectionTrait>(
+    connection: &C,
+    changes: &[&RunChange],
+) -> Result<HashSet<(Uuid, Uuid)>, StoreError> {
     // One row a run, however many of its events are in the batch; sorted, so that two servers lock in one order.
     let mut merged: BTreeMap<(Uuid, Uuid), RunChange> = BTreeMap::new();
     for change in changes {
@@ -69,7 +72,7 @@ async fn upsert<C: ConnectionTrait>(
     rows: &[&RunChange],
     with_status: bool,
     with_message: bool,
-) -> Result<HashSet<Uuid>, StoreError> {
+) -> Result<HashSet<(Uuid, Uuid)>, StoreError> {
     let mut insert = Query::insert();
     insert.into_table(run::Entity).columns([
         run::Column::Id,
@@ -104,18 +107,14 @@ async fn upsert<C: ConnectionTrait>(
     }
     conflict.action_and_where(Expr::cust("runs.workspace_id = excluded.workspace_id"));
     insert.on_conflict(conflict);
-    if rows.len() == 1 && connection.execute(&insert).await?.rows_affected() == 1 {
+    if connection.execute(&insert).await?.rows_affected() == rows.len() as u64 {
         return Ok(HashSet::new());
     }
-    if rows.len() == 1 {
-        return Ok(HashSet::from([rows[0].run_id]));
-    }
-    insert.returning(Query::returning().column(run::Column::Id));
-    let mut missing: HashSet<Uuid> = rows.iter().map(|row| row.run_id).collect();
-    for row in connection.query_all(&insert).await? {
-        missing.remove(&row.try_get::<Uuid>("", "id")?);
-    }
-    Ok(missing)
+    let owned =
+        run::Entity::find().filter(run::Column::Id.is_in(rows.iter().map(|row| row.run_id))).all(connection).await?;
+    let owned: HashSet<(Uuid, Uuid)> = owned.into_iter().map(|run| (run.id, run.workspace_id)).collect();
+    let claimed = rows.iter().map(|row| (row.run_id, row.workspace_id));
+    Ok(claimed.filter(|pair| !owned.contains(pair)).collect())
 }
 
 /// One run that the caller may see.

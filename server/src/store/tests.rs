@@ -1,0 +1,54 @@
+//! Migrations and entities agree, and a fresh database takes every row.
+
+use sea_orm::{ConnectionTrait, EntityTrait, QueryTrait, sea_query::SqliteQueryBuilder};
+
+use super::entity;
+use super::{SqliteSync, Store, StoreOptions};
+
+async fn store() -> Store {
+    let options = StoreOptions { url: "sqlite::memory:".into(), sqlite_sync: SqliteSync::Full, readers: 1 };
+    Store::open(&options).await.expect("a database")
+}
+
+/// Selects every column that the entity knows; a column that the table lacks is an error.
+async fn matches<E: EntityTrait>(store: &Store) {
+    let sql = E::find().into_query().to_string(SqliteQueryBuilder);
+    store
+        .reader()
+        .query_all_raw(sea_orm::Statement::from_string(sea_orm::DbBackend::Sqlite, sql.clone()))
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+#[tokio::test]
+async fn every_entity_matches_its_table() {
+    let store = store().await;
+    matches::<entity::approval::Entity>(&store).await;
+    matches::<entity::bridge_key::Entity>(&store).await;
+    matches::<entity::device::Entity>(&store).await;
+    matches::<entity::event::Entity>(&store).await;
+    matches::<entity::idempotency_key::Entity>(&store).await;
+    matches::<entity::nonce::Entity>(&store).await;
+    matches::<entity::pairing::Entity>(&store).await;
+    matches::<entity::run::Entity>(&store).await;
+    matches::<entity::stream::Entity>(&store).await;
+    matches::<entity::workspace::Entity>(&store).await;
+    matches::<entity::workspace_device::Entity>(&store).await;
+}
+
+#[tokio::test]
+async fn migrating_again_changes_nothing() {
+    let directory = std::env::temp_dir().join(format!("flightdeck-store-{}", uuid::Uuid::now_v7()));
+    std::fs::create_dir(&directory).expect("a directory");
+    let options = StoreOptions {
+        url: format!("sqlite://{}", directory.join("test.db").display()),
+        sqlite_sync: SqliteSync::Full,
+        readers: 2,
+    };
+    for _ in 0..2 {
+        let store = Store::open(&options).await.expect("it opens");
+        store.ping().await.expect("it answers");
+        store.close().await;
+    }
+    std::fs::remove_dir_all(directory).expect("it goes");
+}
