@@ -64,9 +64,7 @@ pub struct Common {
 impl Common {
     /// The lint rules to leave out.
     pub const fn options(&self) -> lint::Options {
-        lint::Options {
-            without_examples: self.without_examples,
-        }
+        lint::Options { without_examples: self.without_examples }
     }
 }
 
@@ -99,10 +97,7 @@ pub enum Command {
 }
 
 /// Runs the command line of this process.
-#[expect(
-    clippy::print_stderr,
-    reason = "the last resort of a program that failed is its standard error"
-)]
+#[expect(clippy::print_stderr, reason = "the last resort of a program that failed is its standard error")]
 pub fn main() -> ExitCode {
     match commands::run(&Cli::parse(), &mut std::io::stdout().lock()) {
         Ok(outcome) => ExitCode::from(outcome.code()),

@@ -40,11 +40,7 @@ pub fn from_folder(folder: &Path, label: &str, options: Options) -> anyhow::Resu
 ///
 /// # Errors
 /// When git cannot give the files.
-pub fn from_revision(
-    folder: &Path,
-    revision: &str,
-    options: Options,
-) -> anyhow::Result<Compilation> {
+pub fn from_revision(folder: &Path, revision: &str, options: Options) -> anyhow::Result<Compilation> {
     Ok(from_files(git::find(folder, revision)?, revision, options))
 }
 
@@ -55,10 +51,5 @@ pub fn from_files(found: BTreeMap<String, Raw>, label: &str, options: Options) -
     let documents = document::read(&sources, &mut problems);
     lint::check(&sources, &documents, options, &mut problems);
     let protocol = (!problems.has_errors()).then(|| lower::lower(&documents));
-    Compilation {
-        sources,
-        documents,
-        diagnostics: problems.into_sorted(),
-        protocol,
-    }
+    Compilation { sources, documents, diagnostics: problems.into_sorted(), protocol }
 }

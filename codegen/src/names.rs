@@ -54,17 +54,13 @@ pub fn camel(name: &str) -> String {
 
 fn capitalised(word: &str) -> String {
     let mut characters = word.chars();
-    characters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(characters).collect()
-    })
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
 /// Whether a name is `snake_case`: small letters and digits in words joined by single underscores.
 pub fn is_snake(name: &str) -> bool {
     starts_with_small_letter(name)
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
         && !name.contains("__")
         && !name.ends_with('_')
 }
@@ -76,8 +72,7 @@ pub fn is_camel(name: &str) -> bool {
 
 /// Whether a name is `UpperCamelCase`.
 pub fn is_pascal(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_uppercase())
-        && name.chars().all(|c| c.is_ascii_alphanumeric())
+    name.starts_with(|c: char| c.is_ascii_uppercase()) && name.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
 fn starts_with_small_letter(name: &str) -> bool {
@@ -91,13 +86,8 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         return None;
     }
     let limit = (longest / 3).max(1);
-    let distances = candidates
-        .into_iter()
-        .map(|candidate| (distance(name, candidate), candidate));
-    distances
-        .filter(|(distance, _)| *distance <= limit)
-        .min()
-        .map(|(_, candidate)| candidate)
+    let distances = candidates.into_iter().map(|candidate| (distance(name, candidate), candidate));
+    distances.filter(|(distance, _)| *distance <= limit).min().map(|(_, candidate)| candidate)
 }
 
 /// How many letters must be added, dropped or replaced to make one name of the other, ignoring case.

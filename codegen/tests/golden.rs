@@ -13,22 +13,17 @@ use flightdeck_codegen::ir::Protocol;
 use flightdeck_codegen::lint::Options;
 use flightdeck_codegen::target::{OutputFile, rust, rust_sdk, rust_server};
 
-const BLESS: &str = "CODEGEN_BLESS=1 cargo test -p flightdeck-codegen --test golden";
+const BLESS: &str = "FLIGHTDECK_BLESS=1 cargo test -p flightdeck-codegen --test golden";
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
 fn protocol() -> Protocol {
-    let options = Options {
-        without_examples: true,
-    };
-    let compilation = compile::from_folder(&folder().join("spec"), "spec", options)
-        .expect("the spec can be read");
+    let options = Options { without_examples: true };
+    let compilation = compile::from_folder(&folder().join("spec"), "spec", options).expect("the spec can be read");
     let report = compilation.report();
-    compilation
-        .protocol
-        .unwrap_or_else(|| panic!("the golden spec is not valid:\n{report}"))
+    compilation.protocol.unwrap_or_else(|| panic!("the golden spec is not valid:\n{report}"))
 }
 
 /// Formatted files by their path below `root`.
@@ -36,10 +31,7 @@ fn files(emitted: Result<Vec<OutputFile>>, root: &str) -> BTreeMap<String, Strin
     let mut files = emitted.expect("the target can express the golden spec");
     rust::format(&mut files).expect("the output is valid Rust");
     let by_path = files.into_iter().map(|file| {
-        let path = file
-            .path
-            .strip_prefix(root)
-            .expect("the target stays in its folder");
+        let path = file.path.strip_prefix(root).expect("the target stays in its folder");
         (path.to_string_lossy().replace('\\', "/"), file.contents)
     });
     by_path.collect()
@@ -64,15 +56,13 @@ fn below(folder: &Path, prefix: &str, found: &mut BTreeMap<String, String>) -> R
 /// Compares with the golden folder `name`, or makes it so.
 fn compare(name: &str, emitted: &BTreeMap<String, String>) -> Result<()> {
     let golden = folder().join(name);
-    if std::env::var_os("CODEGEN_BLESS").is_some_and(|value| value == "1") {
+    if std::env::var_os("FLIGHTDECK_BLESS").is_some_and(|value| value == "1") {
         return bless(&golden, emitted);
     }
     let mut committed = BTreeMap::new();
     below(&golden, "", &mut committed)?;
     let paths: Vec<&String> = committed.keys().chain(emitted.keys()).collect();
-    let differing = paths
-        .into_iter()
-        .find(|path| committed.get(*path) != emitted.get(*path));
+    let differing = paths.into_iter().find(|path| committed.get(*path) != emitted.get(*path));
     if let Some(path) = differing {
         let (before, after) = (committed.get(path), emitted.get(path));
         let empty = String::new();
@@ -136,7 +126,7 @@ fn every_file_says_that_it_is_generated() {
 
 #[test]
 fn a_difference_names_the_command_that_accepts_it() {
-    if std::env::var_os("CODEGEN_BLESS").is_some() {
+    if std::env::var_os("FLIGHTDECK_BLESS").is_some() {
         return;
     }
     let emitted = BTreeMap::from([("mod.rs".to_owned(), "// something else\n".to_owned())]);
@@ -151,13 +141,9 @@ fn names_that_become_the_same_are_refused() {
     let mut copy = surface.operations[0].clone();
     copy.id = "create_thing".to_owned();
     surface.operations.push(copy);
-    for error in [
-        rust_server::emit(&protocol).err(),
-        rust_sdk::emit(&protocol).err(),
-    ] {
+    for error in [rust_server::emit(&protocol).err(), rust_sdk::emit(&protocol).err()] {
         let error = format!("{:#}", error.expect("the two operations collide"));
-        let both =
-            error.contains("\"createThing\" and \"create_thing\" both become `create_thing`");
+        let both = error.contains("\"createThing\" and \"create_thing\" both become `create_thing`");
         assert!(both, "{error}");
     }
 }

@@ -1,12 +1,7 @@
 //! The golden SDK (`tests/golden/sdk`) on the value types of the SDK's runtime and a client that sends nothing: it
 //! compiles, asks for what the golden spec says, and loses nothing of what it reads.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    unused_imports,
-    reason = "the modules are parts of another crate"
-)]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "the modules are parts of another crate")]
 #![allow(deprecated, reason = "deprecated operations are tested, too")]
 
 #[path = "golden/sdk/mod.rs"]

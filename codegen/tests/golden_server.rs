@@ -1,12 +1,7 @@
 //! The golden stubs (`tests/golden/server`) together with the api crate's support module: they compile, and behave as
 //! the golden spec says.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    unused_imports,
-    reason = "the modules are parts of another crate"
-)]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "the modules are parts of another crate")]
 
 #[path = "golden/server/mod.rs"]
 mod generated;

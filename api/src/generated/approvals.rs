@@ -11,9 +11,7 @@ use uuid::Uuid;
 
 use crate::generated::errors::ErrorCode;
 use crate::generated::types;
-use crate::support::{
-    ApiError, Context, DeclaredErrors, Json, Location, Path, Problems, Query, Refused,
-};
+use crate::support::{ApiError, Context, DeclaredErrors, Json, Location, Path, Problems, Query, Refused};
 
 /// What the server does behind the `approvals` surface.
 pub trait ApprovalsApi: Send + Sync + 'static {
@@ -100,9 +98,7 @@ impl<T: ApprovalsApi> ApprovalsEndpoints<T> {
     async fn list_approvals(
         &self,
         context: Context,
-        #[oai(name = "status", validator(max_items = 4))] status: Query<
-            Option<Vec<types::ApprovalStatus>>,
-        >,
+        #[oai(name = "status", validator(max_items = 4))] status: Query<Option<Vec<types::ApprovalStatus>>>,
         #[oai(name = "workspace_id")] workspace_id: Query<Option<Uuid>>,
         #[oai(name = "run_id")] run_id: Query<Option<Uuid>>,
         #[oai(
@@ -138,11 +134,7 @@ impl<T: ApprovalsApi> ApprovalsEndpoints<T> {
     }
 
     /// Get an approval
-    #[oai(
-        path = "/v1/approvals/:approval_id",
-        method = "get",
-        operation_id = "getApproval"
-    )]
+    #[oai(path = "/v1/approvals/:approval_id", method = "get", operation_id = "getApproval")]
     async fn get_approval(
         &self,
         context: Context,
@@ -156,11 +148,7 @@ impl<T: ApprovalsApi> ApprovalsEndpoints<T> {
     }
 
     /// Decide an approval
-    #[oai(
-        path = "/v1/approvals/:approval_id/decision",
-        method = "post",
-        operation_id = "decideApproval"
-    )]
+    #[oai(path = "/v1/approvals/:approval_id/decision", method = "post", operation_id = "decideApproval")]
     async fn decide_approval(
         &self,
         context: Context,
@@ -168,22 +156,14 @@ impl<T: ApprovalsApi> ApprovalsEndpoints<T> {
         body: Json<types::Decision>,
     ) -> Result<Json<types::Approval>, Refused<DecideApprovalErrors>> {
         let approval_id = approval_id.0;
-        match self
-            .api
-            .decide_approval(&context, approval_id, body.0)
-            .await
-        {
+        match self.api.decide_approval(&context, approval_id, body.0).await {
             Ok(value) => Ok(Json(value)),
             Err(error) => Err(Refused::new(error, &context)),
         }
     }
 
     /// Decide several approvals at once
-    #[oai(
-        path = "/v1/approvals/decisions",
-        method = "post",
-        operation_id = "decideApprovals"
-    )]
+    #[oai(path = "/v1/approvals/decisions", method = "post", operation_id = "decideApprovals")]
     async fn decide_approvals(
         &self,
         context: Context,

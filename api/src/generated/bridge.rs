@@ -11,9 +11,7 @@ use uuid::Uuid;
 
 use crate::generated::errors::ErrorCode;
 use crate::generated::types;
-use crate::support::{
-    ApiError, Context, DeclaredErrors, Json, Location, Path, Problems, Query, Refused,
-};
+use crate::support::{ApiError, Context, DeclaredErrors, Json, Location, Path, Problems, Query, Refused};
 
 /// What the server does behind the `bridge` surface.
 pub trait BridgeApi: Send + Sync + 'static {
@@ -155,11 +153,7 @@ impl<T: BridgeApi> BridgeEndpoints<T> {
     }
 
     /// Wait for a verdict
-    #[oai(
-        path = "/bridge/approval/:approval_id/wait",
-        method = "get",
-        operation_id = "waitForApproval"
-    )]
+    #[oai(path = "/bridge/approval/:approval_id/wait", method = "get", operation_id = "waitForApproval")]
     async fn wait_for_approval(
         &self,
         context: Context,
@@ -178,22 +172,14 @@ impl<T: BridgeApi> BridgeEndpoints<T> {
         if let Err(error) = problems.into_result() {
             return Err(Refused::new(error, &context));
         }
-        match self
-            .api
-            .wait_for_approval(&context, approval_id, parameters)
-            .await
-        {
+        match self.api.wait_for_approval(&context, approval_id, parameters).await {
             Ok(value) => Ok(Json(value)),
             Err(error) => Err(Refused::new(error, &context)),
         }
     }
 
     /// Say that the verdict arrived, or was acted on
-    #[oai(
-        path = "/bridge/approval/:approval_id/ack",
-        method = "post",
-        operation_id = "acknowledgeApproval"
-    )]
+    #[oai(path = "/bridge/approval/:approval_id/ack", method = "post", operation_id = "acknowledgeApproval")]
     async fn acknowledge_approval(
         &self,
         context: Context,
@@ -201,22 +187,14 @@ impl<T: BridgeApi> BridgeEndpoints<T> {
         body: Json<types::Acknowledgement>,
     ) -> Result<Json<types::ApprovalVerdict>, Refused<AcknowledgeApprovalErrors>> {
         let approval_id = approval_id.0;
-        match self
-            .api
-            .acknowledge_approval(&context, approval_id, body.0)
-            .await
-        {
+        match self.api.acknowledge_approval(&context, approval_id, body.0).await {
             Ok(value) => Ok(Json(value)),
             Err(error) => Err(Refused::new(error, &context)),
         }
     }
 
     /// Withdraw an approval
-    #[oai(
-        path = "/bridge/approval/:approval_id/withdraw",
-        method = "post",
-        operation_id = "withdrawApproval"
-    )]
+    #[oai(path = "/bridge/approval/:approval_id/withdraw", method = "post", operation_id = "withdrawApproval")]
     async fn withdraw_approval(
         &self,
         context: Context,
@@ -224,11 +202,7 @@ impl<T: BridgeApi> BridgeEndpoints<T> {
         body: Json<types::Withdrawal>,
     ) -> Result<Json<types::ApprovalVerdict>, Refused<WithdrawApprovalErrors>> {
         let approval_id = approval_id.0;
-        match self
-            .api
-            .withdraw_approval(&context, approval_id, body.0)
-            .await
-        {
+        match self.api.withdraw_approval(&context, approval_id, body.0).await {
             Ok(value) => Ok(Json(value)),
             Err(error) => Err(Refused::new(error, &context)),
         }

@@ -12,8 +12,7 @@ use uuid::Uuid;
 use crate::generated::errors::ErrorCode;
 use crate::generated::types;
 use crate::support::{
-    Answer, ApiError, Context, DeclaredErrors, Json, Location, NoContent, Path, Problems, Query,
-    Refused,
+    Answer, ApiError, Context, DeclaredErrors, Json, Location, NoContent, Path, Problems, Query, Refused,
 };
 
 /// What the server does behind the `devices` surface.
@@ -59,11 +58,7 @@ pub trait DevicesApi: Send + Sync + 'static {
     /// # Errors
     ///
     /// An error that is not among [`RevokeDeviceErrors`] becomes `internal`.
-    fn revoke_device(
-        &self,
-        context: &Context,
-        device_id: Uuid,
-    ) -> impl Future<Output = Result<(), ApiError>> + Send;
+    fn revoke_device(&self, context: &Context, device_id: Uuid) -> impl Future<Output = Result<(), ApiError>> + Send;
 }
 
 /// The routes of the `devices` surface, forwarding to an implementation.
@@ -86,11 +81,7 @@ impl<T: DevicesApi> DevicesEndpoints<T> {
     async fn list_devices(
         &self,
         context: Context,
-        #[oai(
-            name = "include_revoked",
-            default = "default_list_devices_include_revoked"
-        )]
-        include_revoked: Query<bool>,
+        #[oai(name = "include_revoked", default = "default_list_devices_include_revoked")] include_revoked: Query<bool>,
         #[oai(
             name = "limit",
             default = "default_list_devices_limit",
@@ -99,11 +90,7 @@ impl<T: DevicesApi> DevicesEndpoints<T> {
         limit: Query<u64>,
         #[oai(name = "cursor", validator(max_length = 200))] cursor: Query<Option<String>>,
     ) -> Result<Json<types::DevicePage>, Refused<ListDevicesErrors>> {
-        let parameters = ListDevicesParameters {
-            include_revoked: include_revoked.0,
-            limit: limit.0,
-            cursor: cursor.0,
-        };
+        let parameters = ListDevicesParameters { include_revoked: include_revoked.0, limit: limit.0, cursor: cursor.0 };
         let mut problems = Problems::new();
         let here = Location::Parameter("limit");
         problems.minimum(&here, parameters.limit, 1);
@@ -121,11 +108,7 @@ impl<T: DevicesApi> DevicesEndpoints<T> {
     }
 
     /// Change a device
-    #[oai(
-        path = "/v1/devices/:device_id",
-        method = "patch",
-        operation_id = "updateDevice"
-    )]
+    #[oai(path = "/v1/devices/:device_id", method = "patch", operation_id = "updateDevice")]
     async fn update_device(
         &self,
         context: Context,
@@ -140,11 +123,7 @@ impl<T: DevicesApi> DevicesEndpoints<T> {
     }
 
     /// Revoke a device
-    #[oai(
-        path = "/v1/devices/:device_id",
-        method = "delete",
-        operation_id = "revokeDevice"
-    )]
+    #[oai(path = "/v1/devices/:device_id", method = "delete", operation_id = "revokeDevice")]
     async fn revoke_device(
         &self,
         context: Context,

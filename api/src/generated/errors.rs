@@ -216,33 +216,23 @@ impl ErrorCode {
     #[must_use]
     pub const fn message(self) -> &'static str {
         match self {
-            Self::Internal => {
-                "The server could not finish the request because of a fault of its own."
-            }
+            Self::Internal => "The server could not finish the request because of a fault of its own.",
             Self::Unavailable => "The server can't reach its database, or it is shutting down.",
             Self::OriginNotAllowed => {
                 "The request comes from a web page, or names a host, that this server does not serve."
             }
             Self::RouteNotFound => "There is nothing at this path.",
             Self::MethodNotAllowed => "This path does not take this method.",
-            Self::InvalidRequest => {
-                "The request does not have the shape that the operation asks for."
-            }
+            Self::InvalidRequest => "The request does not have the shape that the operation asks for.",
             Self::UnsupportedMediaType => "The body is not JSON, or does not say that it is.",
             Self::BodyTooLarge => "The body is larger than the server takes.",
             Self::BodyTimeout => "The body did not arrive in time.",
-            Self::IdempotencyKeyReused => {
-                "This Idempotency-Key has been used for a different request."
-            }
-            Self::CredentialMissing => {
-                "The request carries no credential that this operation takes."
-            }
+            Self::IdempotencyKeyReused => "This Idempotency-Key has been used for a different request.",
+            Self::CredentialMissing => "The request carries no credential that this operation takes.",
             Self::CredentialInvalid => "The credential is not one that this server gave out.",
             Self::DeviceRevoked => "This device has been revoked.",
             Self::TimestampInvalid => "X-Timestamp is not a number of milliseconds since 1970.",
-            Self::TimestampSkewed => {
-                "X-Timestamp is more than five minutes away from the server's clock."
-            }
+            Self::TimestampSkewed => "X-Timestamp is more than five minutes away from the server's clock.",
             Self::WorkspaceUnknown => "The signature names no workspace that this server knows.",
             Self::SignatureInvalid => "X-Signature does not match the request.",
             Self::NonceReused => "X-Nonce has been used before.",
@@ -255,12 +245,8 @@ impl ErrorCode {
             Self::ApprovalNotFound => "There is no such approval, or it is not yours to see.",
             Self::ApprovalConflict => "The approval has been decided already, and differently.",
             Self::ApprovalExpired => "The approval expired or was withdrawn before this decision.",
-            Self::ApprovalPending => {
-                "The approval is not decided yet, so there is no verdict to acknowledge."
-            }
-            Self::ApprovalConsumed => {
-                "The agent has already acted on the verdict for this very tool call."
-            }
+            Self::ApprovalPending => "The approval is not decided yet, so there is no verdict to acknowledge.",
+            Self::ApprovalConsumed => "The agent has already acted on the verdict for this very tool call.",
         }
     }
 
@@ -268,9 +254,7 @@ impl ErrorCode {
     #[must_use]
     pub const fn action(self) -> &'static str {
         match self {
-            Self::Internal => {
-                "Try again; if it goes on, look for the request id in the server's log."
-            }
+            Self::Internal => "Try again; if it goes on, look for the request id in the server's log.",
             Self::Unavailable => "Try again after the time in Retry-After.",
             Self::OriginNotAllowed => {
                 "Add the page's origin to CORS_ORIGINS, or open the server by the address in PUBLIC_BASE_URL."
@@ -278,17 +262,11 @@ impl ErrorCode {
             Self::RouteNotFound => "Look the path up at /docs.",
             Self::MethodNotAllowed => "Look the method up at /docs.",
             Self::InvalidRequest => "Correct what `details` names; /docs shows the shape.",
-            Self::UnsupportedMediaType => {
-                "Send JSON with `Content-Type` set to `application/json`."
-            }
+            Self::UnsupportedMediaType => "Send JSON with `Content-Type` set to `application/json`.",
             Self::BodyTooLarge => "Send less, or raise FLIGHTDECK_MAX_BODY_BYTES on the server.",
             Self::BodyTimeout => "Send the whole body without pausing.",
-            Self::IdempotencyKeyReused => {
-                "Use a new key for a new request; repeat a key only with the very same body."
-            }
-            Self::CredentialMissing => {
-                "Pair this device or machine, and send the credential that pairing gave."
-            }
+            Self::IdempotencyKeyReused => "Use a new key for a new request; repeat a key only with the very same body.",
+            Self::CredentialMissing => "Pair this device or machine, and send the credential that pairing gave.",
             Self::CredentialInvalid => "Pair again.",
             Self::DeviceRevoked => "Pair it again from the machine if that was a mistake.",
             Self::TimestampInvalid => "Send the current Unix time in milliseconds.",
@@ -298,9 +276,7 @@ impl ErrorCode {
                 "Sign `timestamp:nonce:body` over the exact bytes sent, with this workspace's bridge_secret."
             }
             Self::NonceReused => "Sign every request, and every retry, with a nonce of its own.",
-            Self::RateLimited => {
-                "Wait for the time in Retry-After; the limits are settings of the server."
-            }
+            Self::RateLimited => "Wait for the time in Retry-After; the limits are settings of the server.",
             Self::CursorInvalid => "Start from the first page, without a cursor.",
             Self::PairTokenInvalid => "Start the pairing again on the machine.",
             Self::WorkspaceNotFound => "List the workspaces that you can see.",
@@ -308,13 +284,9 @@ impl ErrorCode {
             Self::RunNotFound => "List the runs that you can see.",
             Self::ApprovalNotFound => "List the approvals that you can see.",
             Self::ApprovalConflict => "Nothing more to do; `details` names the decision that won.",
-            Self::ApprovalExpired => {
-                "Nothing more to do; the agent asks again if it still needs an answer."
-            }
+            Self::ApprovalExpired => "Nothing more to do; the agent asks again if it still needs an answer.",
             Self::ApprovalPending => "Wait for the verdict first.",
-            Self::ApprovalConsumed => {
-                "Ask for a new approval with the tool-use id of the new call."
-            }
+            Self::ApprovalConsumed => "Ask for a new approval with the tool-use id of the new call.",
         }
     }
 }
@@ -330,8 +302,6 @@ impl FromStr for ErrorCode {
 
     fn from_str(text: &str) -> Result<Self, UnknownValue> {
         let known = || Self::ALL.iter().copied();
-        known()
-            .find(|code| code.as_str() == text)
-            .ok_or_else(|| UnknownValue::new(text, known().map(Self::as_str)))
+        known().find(|code| code.as_str() == text).ok_or_else(|| UnknownValue::new(text, known().map(Self::as_str)))
     }
 }

@@ -24,10 +24,7 @@ pub trait HealthApi: Send + Sync + 'static {
     /// # Errors
     ///
     /// An error that is not among [`GetHealthErrors`] becomes `internal`.
-    fn get_health(
-        &self,
-        context: &Context,
-    ) -> impl Future<Output = Result<types::Health, ApiError>> + Send;
+    fn get_health(&self, context: &Context) -> impl Future<Output = Result<types::Health, ApiError>> + Send;
 
     /// Say whether the server can do its work.
     ///
@@ -38,10 +35,7 @@ pub trait HealthApi: Send + Sync + 'static {
     /// # Errors
     ///
     /// An error that is not among [`GetReadinessErrors`] becomes `internal`.
-    fn get_readiness(
-        &self,
-        context: &Context,
-    ) -> impl Future<Output = Result<types::Health, ApiError>> + Send;
+    fn get_readiness(&self, context: &Context) -> impl Future<Output = Result<types::Health, ApiError>> + Send;
 
     /// Give the metrics.
     ///
@@ -53,10 +47,7 @@ pub trait HealthApi: Send + Sync + 'static {
     /// # Errors
     ///
     /// An error that is not among [`GetMetricsErrors`] becomes `internal`.
-    fn get_metrics(
-        &self,
-        context: &Context,
-    ) -> impl Future<Output = Result<String, ApiError>> + Send;
+    fn get_metrics(&self, context: &Context) -> impl Future<Output = Result<String, ApiError>> + Send;
 
     /// Describe the server.
     ///
@@ -90,10 +81,7 @@ impl<T> HealthEndpoints<T> {
 impl<T: HealthApi> HealthEndpoints<T> {
     /// Say that the process lives
     #[oai(path = "/healthz", method = "get", operation_id = "getHealth")]
-    async fn get_health(
-        &self,
-        context: Context,
-    ) -> Result<Json<types::Health>, Refused<GetHealthErrors>> {
+    async fn get_health(&self, context: Context) -> Result<Json<types::Health>, Refused<GetHealthErrors>> {
         match self.api.get_health(&context).await {
             Ok(value) => Ok(Json(value)),
             Err(error) => Err(Refused::new(error, &context)),
@@ -102,10 +90,7 @@ impl<T: HealthApi> HealthEndpoints<T> {
 
     /// Say whether the server can do its work
     #[oai(path = "/readyz", method = "get", operation_id = "getReadiness")]
-    async fn get_readiness(
-        &self,
-        context: Context,
-    ) -> Result<Json<types::Health>, Refused<GetReadinessErrors>> {
+    async fn get_readiness(&self, context: Context) -> Result<Json<types::Health>, Refused<GetReadinessErrors>> {
         match self.api.get_readiness(&context).await {
             Ok(value) => Ok(Json(value)),
             Err(error) => Err(Refused::new(error, &context)),
@@ -114,10 +99,7 @@ impl<T: HealthApi> HealthEndpoints<T> {
 
     /// Give the metrics
     #[oai(path = "/metrics", method = "get", operation_id = "getMetrics")]
-    async fn get_metrics(
-        &self,
-        context: Context,
-    ) -> Result<PlainText<String>, Refused<GetMetricsErrors>> {
+    async fn get_metrics(&self, context: Context) -> Result<PlainText<String>, Refused<GetMetricsErrors>> {
         match self.api.get_metrics(&context).await {
             Ok(value) => Ok(PlainText(value)),
             Err(error) => Err(Refused::new(error, &context)),
@@ -143,11 +125,7 @@ pub struct GetHealthErrors;
 
 impl DeclaredErrors for GetHealthErrors {
     const OPERATION: &'static str = "getHealth";
-    const CODES: &'static [ErrorCode] = &[
-        ErrorCode::Internal,
-        ErrorCode::Unavailable,
-        ErrorCode::OriginNotAllowed,
-    ];
+    const CODES: &'static [ErrorCode] = &[ErrorCode::Internal, ErrorCode::Unavailable, ErrorCode::OriginNotAllowed];
 }
 
 /// The codes that [`HealthApi::get_readiness`] may refuse with.
@@ -156,11 +134,7 @@ pub struct GetReadinessErrors;
 
 impl DeclaredErrors for GetReadinessErrors {
     const OPERATION: &'static str = "getReadiness";
-    const CODES: &'static [ErrorCode] = &[
-        ErrorCode::Internal,
-        ErrorCode::Unavailable,
-        ErrorCode::OriginNotAllowed,
-    ];
+    const CODES: &'static [ErrorCode] = &[ErrorCode::Internal, ErrorCode::Unavailable, ErrorCode::OriginNotAllowed];
 }
 
 /// The codes that [`HealthApi::get_metrics`] may refuse with.

@@ -49,11 +49,7 @@ impl<T> MobileEndpoints<T> {
 #[OpenApi]
 impl<T: MobileApi> MobileEndpoints<T> {
     /// Decide, as the inherited mobile client does
-    #[oai(
-        path = "/mobile/approval/:approval_id/decision",
-        method = "post",
-        operation_id = "decideMobileApproval"
-    )]
+    #[oai(path = "/mobile/approval/:approval_id/decision", method = "post", operation_id = "decideMobileApproval")]
     async fn decide_mobile_approval(
         &self,
         context: Context,
@@ -61,11 +57,7 @@ impl<T: MobileApi> MobileEndpoints<T> {
         body: Json<types::MobileDecision>,
     ) -> Result<Json<types::MobileDecided>, Refused<DecideMobileApprovalErrors>> {
         let approval_id = approval_id.0;
-        match self
-            .api
-            .decide_mobile_approval(&context, approval_id, body.0)
-            .await
-        {
+        match self.api.decide_mobile_approval(&context, approval_id, body.0).await {
             Ok(value) => Ok(Json(value)),
             Err(error) => Err(Refused::new(error, &context)),
         }

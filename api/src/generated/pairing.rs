@@ -117,11 +117,7 @@ impl<T: PairingApi> PairingEndpoints<T> {
     }
 
     /// Learn a pairing's outcome
-    #[oai(
-        path = "/pair/result",
-        method = "get",
-        operation_id = "getPairingResult"
-    )]
+    #[oai(path = "/pair/result", method = "get", operation_id = "getPairingResult")]
     async fn get_pairing_result(
         &self,
         context: Context,

@@ -11,9 +11,7 @@ use uuid::Uuid;
 
 use crate::generated::errors::ErrorCode;
 use crate::generated::types;
-use crate::support::{
-    ApiError, Context, DeclaredErrors, Json, Location, Path, Problems, Query, Refused,
-};
+use crate::support::{ApiError, Context, DeclaredErrors, Json, Location, Path, Problems, Query, Refused};
 
 /// What the server does behind the `runs` surface.
 pub trait RunsApi: Send + Sync + 'static {
@@ -41,11 +39,7 @@ pub trait RunsApi: Send + Sync + 'static {
     /// # Errors
     ///
     /// An error that is not among [`GetRunErrors`] becomes `internal`.
-    fn get_run(
-        &self,
-        context: &Context,
-        run_id: Uuid,
-    ) -> impl Future<Output = Result<types::Run, ApiError>> + Send;
+    fn get_run(&self, context: &Context, run_id: Uuid) -> impl Future<Output = Result<types::Run, ApiError>> + Send;
 
     /// Read a run's timeline.
     ///
@@ -86,9 +80,7 @@ impl<T: RunsApi> RunsEndpoints<T> {
         &self,
         context: Context,
         #[oai(name = "workspace_id")] workspace_id: Query<Option<Uuid>>,
-        #[oai(name = "status", validator(max_items = 5))] status: Query<
-            Option<Vec<types::RunStatus>>,
-        >,
+        #[oai(name = "status", validator(max_items = 5))] status: Query<Option<Vec<types::RunStatus>>>,
         #[oai(name = "provider", validator(max_length = 100))] provider: Query<Option<String>>,
         #[oai(
             name = "limit",
@@ -140,20 +132,12 @@ impl<T: RunsApi> RunsEndpoints<T> {
     }
 
     /// Read a run's timeline
-    #[oai(
-        path = "/v1/runs/:run_id/events",
-        method = "get",
-        operation_id = "listRunEvents"
-    )]
+    #[oai(path = "/v1/runs/:run_id/events", method = "get", operation_id = "listRunEvents")]
     async fn list_run_events(
         &self,
         context: Context,
         #[oai(name = "run_id")] run_id: Path<Uuid>,
-        #[oai(
-            name = "since_seq",
-            default = "default_list_run_events_since_seq",
-            validator(minimum(value = "0"))
-        )]
+        #[oai(name = "since_seq", default = "default_list_run_events_since_seq", validator(minimum(value = "0")))]
         since_seq: Query<u64>,
         #[oai(
             name = "limit",
@@ -169,17 +153,9 @@ impl<T: RunsApi> RunsEndpoints<T> {
         timeout: Query<u64>,
     ) -> Result<Json<types::RunEventPage>, Refused<ListRunEventsErrors>> {
         let run_id = run_id.0;
-        let parameters = ListRunEventsParameters {
-            since_seq: since_seq.0,
-            limit: limit.0,
-            timeout: timeout.0,
-        };
+        let parameters = ListRunEventsParameters { since_seq: since_seq.0, limit: limit.0, timeout: timeout.0 };
         let mut problems = Problems::new();
-        problems.maximum(
-            &Location::Parameter("since_seq"),
-            parameters.since_seq,
-            9_007_199_254_740_991,
-        );
+        problems.maximum(&Location::Parameter("since_seq"), parameters.since_seq, 9_007_199_254_740_991);
         let here = Location::Parameter("limit");
         problems.minimum(&here, parameters.limit, 1);
         problems.maximum(&here, parameters.limit, 1000);

@@ -11,9 +11,7 @@ use uuid::Uuid;
 
 use crate::generated::errors::ErrorCode;
 use crate::generated::types;
-use crate::support::{
-    ApiError, Context, DeclaredErrors, Json, Location, Path, Problems, Query, Refused,
-};
+use crate::support::{ApiError, Context, DeclaredErrors, Json, Location, Path, Problems, Query, Refused};
 
 /// What the server does behind the `workspaces` surface.
 pub trait WorkspacesApi: Send + Sync + 'static {
@@ -64,11 +62,7 @@ impl<T> WorkspacesEndpoints<T> {
 #[OpenApi]
 impl<T: WorkspacesApi> WorkspacesEndpoints<T> {
     /// List workspaces
-    #[oai(
-        path = "/v1/workspaces",
-        method = "get",
-        operation_id = "listWorkspaces"
-    )]
+    #[oai(path = "/v1/workspaces", method = "get", operation_id = "listWorkspaces")]
     async fn list_workspaces(
         &self,
         context: Context,
@@ -80,10 +74,7 @@ impl<T: WorkspacesApi> WorkspacesEndpoints<T> {
         limit: Query<u64>,
         #[oai(name = "cursor", validator(max_length = 200))] cursor: Query<Option<String>>,
     ) -> Result<Json<types::WorkspacePage>, Refused<ListWorkspacesErrors>> {
-        let parameters = ListWorkspacesParameters {
-            limit: limit.0,
-            cursor: cursor.0,
-        };
+        let parameters = ListWorkspacesParameters { limit: limit.0, cursor: cursor.0 };
         let mut problems = Problems::new();
         let here = Location::Parameter("limit");
         problems.minimum(&here, parameters.limit, 1);
@@ -101,11 +92,7 @@ impl<T: WorkspacesApi> WorkspacesEndpoints<T> {
     }
 
     /// Get a workspace
-    #[oai(
-        path = "/v1/workspaces/:workspace_id",
-        method = "get",
-        operation_id = "getWorkspace"
-    )]
+    #[oai(path = "/v1/workspaces/:workspace_id", method = "get", operation_id = "getWorkspace")]
     async fn get_workspace(
         &self,
         context: Context,

@@ -55,11 +55,7 @@ impl fmt::Display for Location<'_> {
             Self::Body => Ok(()),
             Self::Parameter(name) => formatter.write_str(name),
             Self::Property(parent, name) => {
-                write!(
-                    formatter,
-                    "{parent}/{}",
-                    name.replace('~', "~0").replace('/', "~1")
-                )
+                write!(formatter, "{parent}/{}", name.replace('~', "~0").replace('/', "~1"))
             }
             Self::Item(parent, index) => write!(formatter, "{parent}/{index}"),
         }
@@ -80,10 +76,7 @@ impl Problems {
     /// One more thing is wrong.
     pub fn add(&mut self, at: &Location<'_>, message: impl fmt::Display) {
         if self.0.len() < MOST_PROBLEMS {
-            self.0.push(Detail {
-                path: at.to_string(),
-                message: message.to_string(),
-            });
+            self.0.push(Detail { path: at.to_string(), message: message.to_string() });
         }
     }
 
@@ -110,24 +103,14 @@ impl Problems {
     }
 
     /// Any kind of number.
-    pub fn minimum<N: Copy + PartialOrd + fmt::Display>(
-        &mut self,
-        at: &Location<'_>,
-        value: N,
-        least: N,
-    ) {
+    pub fn minimum<N: Copy + PartialOrd + fmt::Display>(&mut self, at: &Location<'_>, value: N, least: N) {
         if value < least {
             self.add(at, format_args!("less than {least}"));
         }
     }
 
     /// Any kind of number.
-    pub fn maximum<N: Copy + PartialOrd + fmt::Display>(
-        &mut self,
-        at: &Location<'_>,
-        value: N,
-        most: N,
-    ) {
+    pub fn maximum<N: Copy + PartialOrd + fmt::Display>(&mut self, at: &Location<'_>, value: N, most: N) {
         if value > most {
             self.add(at, format_args!("more than {most}"));
         }
@@ -170,10 +153,7 @@ impl Pattern {
     /// The generator has compiled `text` once already, so it is known to be right.
     #[must_use]
     pub const fn new(text: &'static str) -> Self {
-        Self {
-            text,
-            compiled: OnceLock::new(),
-        }
+        Self { text, compiled: OnceLock::new() }
     }
 
     fn matches(&self, value: &str) -> bool {

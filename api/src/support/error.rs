@@ -39,12 +39,7 @@ impl ApiError {
     /// With the catalogue's message.
     #[must_use]
     pub fn new(code: ErrorCode) -> Self {
-        Self {
-            code,
-            message: code.message().to_owned(),
-            details: Vec::new(),
-            retry_after: None,
-        }
+        Self { code, message: code.message().to_owned(), details: Vec::new(), retry_after: None }
     }
 
     /// Says more precisely what happened.
@@ -57,10 +52,7 @@ impl ApiError {
     /// Adds a detail. `path` is a JSON pointer into the body, or the name of a parameter or header.
     #[must_use]
     pub fn detail(mut self, path: impl Into<String>, message: impl Into<String>) -> Self {
-        self.details.push(Detail {
-            path: path.into(),
-            message: message.into(),
-        });
+        self.details.push(Detail { path: path.into(), message: message.into() });
         self
     }
 
@@ -79,11 +71,8 @@ impl ApiError {
             error: self.message.clone(),
             code: self.code.as_str().to_owned(),
             action: self.code.action().to_owned(),
-            details: (!self.details.is_empty()).then(|| {
-                details
-                    .map(|Detail { path, message }| types::ErrorDetail { path, message })
-                    .collect()
-            }),
+            details: (!self.details.is_empty())
+                .then(|| details.map(|Detail { path, message }| types::ErrorDetail { path, message }).collect()),
             request_id: context.map_or_else(String::new, |context| context.request_id().to_owned()),
         }
     }
@@ -96,9 +85,7 @@ impl ApiError {
         if asks_to_wait(self.code) {
             let wait = self.retry_after.unwrap_or(Duration::from_secs(1));
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
         response.extensions_mut().insert(self);
         response

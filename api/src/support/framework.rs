@@ -52,10 +52,7 @@ mod tests {
     fn names_what_the_framework_refuses() {
         assert_eq!(code(NotFoundError), ErrorCode::RouteNotFound);
         assert_eq!(code(MethodNotAllowedError), ErrorCode::MethodNotAllowed);
-        assert_eq!(
-            code(ApiError::new(ErrorCode::BodyTooLarge)),
-            ErrorCode::BodyTooLarge
-        );
+        assert_eq!(code(ApiError::new(ErrorCode::BodyTooLarge)), ErrorCode::BodyTooLarge);
         let teapot = Error::from_string("no", StatusCode::IM_A_TEAPOT);
         assert_eq!(code(teapot), ErrorCode::InvalidRequest);
         let broken = Error::from_string("secret", StatusCode::INTERNAL_SERVER_ERROR);
@@ -64,9 +61,7 @@ mod tests {
 
     #[test]
     fn leaves_answers_alone() {
-        let response = poem::Response::builder()
-            .status(StatusCode::CONFLICT)
-            .finish();
+        let response = poem::Response::builder().status(StatusCode::CONFLICT).finish();
         assert!(api_error(Error::from_response(response)).is_err());
     }
 }

@@ -5,9 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
-use poem_openapi::types::{
-    ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type,
-};
+use poem_openapi::types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type};
 use serde_json::Value;
 
 /// A 64-bit integer; decimal text on the wire.
@@ -37,8 +35,7 @@ impl serde::Serialize for Int64 {
 impl<'de> serde::Deserialize<'de> for Int64 {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse()
-            .map_err(|_| serde::de::Error::custom("not a 64-bit integer in decimal text"))
+        text.parse().map_err(|_| serde::de::Error::custom("not a 64-bit integer in decimal text"))
     }
 }
 
@@ -108,10 +105,7 @@ mod tests {
         let largest = Int64(i64::MAX);
         let text = serde_json::to_string(&largest).expect("it serialises");
         assert_eq!(text, "\"9223372036854775807\"");
-        assert_eq!(
-            serde_json::from_str::<Int64>(&text).expect("it comes back"),
-            largest
-        );
+        assert_eq!(serde_json::from_str::<Int64>(&text).expect("it comes back"), largest);
         for wrong in ["1", "\"\"", "\"1.0\"", "\"9223372036854775808\"", "null"] {
             assert!(serde_json::from_str::<Int64>(wrong).is_err(), "{wrong}");
         }

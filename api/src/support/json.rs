@@ -7,9 +7,7 @@ use bytes::Bytes;
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{Body, FromRequest, IntoResponse, Request, RequestBody, Response};
 use poem_openapi::payload::Payload;
-use poem_openapi::registry::{
-    MetaMediaType, MetaRequest, MetaResponse, MetaResponses, MetaSchemaRef, Registry,
-};
+use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions};
 use serde::Serialize;
@@ -52,11 +50,7 @@ impl<'a, T: Type + DeserializeOwned + Validate> ApiExtractor<'a> for Json<T> {
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        Some(MetaRequest {
-            description: None,
-            content: vec![media_type::<T>()],
-            required: true,
-        })
+        Some(MetaRequest { description: None, content: vec![media_type::<T>()], required: true })
     }
 
     async fn from_request(
@@ -102,10 +96,7 @@ impl<T: Type + Serialize> ApiResponse for Json<T> {
 }
 
 fn media_type<T: Type>() -> MetaMediaType {
-    MetaMediaType {
-        content_type: JSON,
-        schema: T::schema_ref(),
-    }
+    MetaMediaType { content_type: JSON, schema: T::schema_ref() }
 }
 
 /// An answer with a JSON body.
@@ -114,9 +105,7 @@ pub(super) fn response(status: StatusCode, value: &impl Serialize) -> Response {
         Ok(body) => {
             let mut response = Body::from_vec(body).into_response();
             response.set_status(status);
-            response
-                .headers_mut()
-                .insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
             response
         }
         Err(error) => {
@@ -210,9 +199,7 @@ mod tests {
         let error = decode::<Order>(body.as_bytes()).expect_err("the body is wrong");
         assert_eq!(error.code, ErrorCode::InvalidRequest);
         let details = error.details.into_iter();
-        details
-            .map(|detail| (detail.path, detail.message))
-            .collect()
+        details.map(|detail| (detail.path, detail.message)).collect()
     }
 
     #[test]
@@ -235,21 +222,10 @@ mod tests {
 
     #[test]
     fn knows_json_by_its_media_type() {
-        for right in [
-            "application/json",
-            "Application/JSON; charset=utf-8",
-            "application/problem+json",
-        ] {
+        for right in ["application/json", "Application/JSON; charset=utf-8", "application/problem+json"] {
             assert!(is_json(right), "{right}");
         }
-        for wrong in [
-            "",
-            "text/json",
-            "text/plain",
-            "json",
-            "+json",
-            "application/jsonx",
-        ] {
+        for wrong in ["", "text/json", "text/plain", "json", "+json", "application/jsonx"] {
             assert!(!is_json(wrong), "{wrong}");
         }
     }

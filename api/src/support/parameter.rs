@@ -70,7 +70,32 @@ fn refuse(error: poem::Error) -> poem::Error {
     } else {
         return error;
     };
-    ApiError::new(ErrorCode::InvalidRequest)
-        .detail(name, reason)
-        .into()
+    ApiError::new(ErrorCode::InvalidRequest).detail(name, plain(reason)).into()
+}
+
+/// poem's reason without the names of Rust types around it.
+fn plain(reason: &str) -> &str {
+    if reason.ends_with("expects an input value.") {
+        return "is missing";
+    }
+    let reason = reason.split_once(" (occurred while").map_or(reason, |(inner, _)| inner);
+    let inner = reason.strip_prefix("failed to parse \"");
+    inner.and_then(|rest| rest.split_once("\": ")).map_or(reason, |(_, cause)| cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_do_not_speak_of_rust() {
+        for (reason, expected) in [
+            ("Type \"string\" expects an input value.", "is missing"),
+            ("failed to parse \"integer(uint64)\": invalid digit found in string", "invalid digit found in string"),
+            ("failed to parse \"Color\": no value. (occurred while parsing \"list_Color\")", "no value."),
+            ("something else", "something else"),
+        ] {
+            assert_eq!(plain(reason), expected);
+        }
+    }
 }

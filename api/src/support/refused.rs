@@ -44,11 +44,7 @@ impl<D: DeclaredErrors> Refused<D> {
             );
             ApiError::new(ErrorCode::Internal)
         };
-        Self {
-            error,
-            context: context.clone(),
-            operation: PhantomData,
-        }
+        Self { error, context: context.clone(), operation: PhantomData }
     }
 
     /// What is told.
@@ -85,9 +81,7 @@ impl<D: DeclaredErrors> ApiResponse for Refused<D> {
 }
 
 fn refusal<D: DeclaredErrors>(status: u16) -> MetaResponse {
-    let waits = D::CODES
-        .iter()
-        .any(|&code| code.status() == status && asks_to_wait(code));
+    let waits = D::CODES.iter().any(|&code| code.status() == status && asks_to_wait(code));
     let retry_after = MetaHeader {
         name: "Retry-After".to_owned(),
         description: Some("Seconds to wait before the next attempt.".to_owned()),
@@ -99,10 +93,7 @@ fn refusal<D: DeclaredErrors>(status: u16) -> MetaResponse {
         description: "The request is refused.",
         status: Some(status),
         status_range: None,
-        content: vec![MetaMediaType {
-            content_type: "application/json",
-            schema: types::Error::schema_ref(),
-        }],
+        content: vec![MetaMediaType { content_type: "application/json", schema: types::Error::schema_ref() }],
         headers: if waits { vec![retry_after] } else { Vec::new() },
     }
 }
@@ -123,16 +114,9 @@ mod tests {
         let error = ApiError::new(ErrorCode::InvalidRequest).detail("/a", "wrong");
         let refused = Refused::<OnlyInvalid>::new(error, &context);
         let response = refused.into_response();
-        assert_eq!(
-            response.status().as_u16(),
-            ErrorCode::InvalidRequest.status()
-        );
+        assert_eq!(response.status().as_u16(), ErrorCode::InvalidRequest.status());
         assert!(response.extensions().get::<ApiError>().is_some());
-        let body = response
-            .into_body()
-            .into_string()
-            .await
-            .expect("it has a body");
+        let body = response.into_body().into_string().await.expect("it has a body");
         let body: serde_json::Value = serde_json::from_str(&body).expect("it is JSON");
         assert_eq!(body["code"], "invalid_request");
         assert_eq!(body["request_id"], "req-1");

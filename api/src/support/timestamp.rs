@@ -5,9 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
-use poem_openapi::types::{
-    ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type,
-};
+use poem_openapi::types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type};
 use serde_json::Value;
 
 const DAY: i64 = 86_400_000;
@@ -28,9 +26,7 @@ impl Timestamp {
     /// The current time of the system's clock.
     #[must_use]
     pub fn now() -> Self {
-        let since = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Self(i64::try_from(since.as_millis()).unwrap_or(LATEST))
     }
 
@@ -94,9 +90,7 @@ impl fmt::Display for Timestamp {
 fn parse(text: &[u8]) -> Option<i64> {
     let (date_and_time, rest) = text.split_at_checked(19)?;
     let separators = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
-    let separated = separators
-        .iter()
-        .all(|&(place, byte)| date_and_time[place] == byte);
+    let separated = separators.iter().all(|&(place, byte)| date_and_time[place] == byte);
     if !separated || !date_and_time[10].eq_ignore_ascii_case(&b'T') {
         return None;
     }
@@ -146,10 +140,7 @@ fn parse(text: &[u8]) -> Option<i64> {
 }
 
 fn digits(text: &[u8]) -> Option<i64> {
-    text.iter().try_fold(0, |value, byte| {
-        byte.is_ascii_digit()
-            .then(|| value * 10 + i64::from(byte - b'0'))
-    })
+    text.iter().try_fold(0, |value, byte| byte.is_ascii_digit().then(|| value * 10 + i64::from(byte - b'0')))
 }
 
 fn days_in(year: i64, month: i64) -> i64 {
@@ -177,11 +168,8 @@ fn civil(day_number: i64) -> (i64, i64, i64) {
     let shifted = day_number + 719_468;
     let cycle = shifted.div_euclid(146_097);
     let day_of_cycle = shifted.rem_euclid(146_097);
-    let year_of_cycle = (day_of_cycle - day_of_cycle / 1_460 + day_of_cycle / 36_524
-        - day_of_cycle / 146_096)
-        / 365;
-    let day_of_year =
-        day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
+    let year_of_cycle = (day_of_cycle - day_of_cycle / 1_460 + day_of_cycle / 36_524 - day_of_cycle / 146_096) / 365;
+    let day_of_year = day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = (month_from_march + 2) % 12 + 1;
@@ -191,7 +179,8 @@ fn civil(day_number: i64) -> (i64, i64, i64) {
 
 impl serde::Serialize for Timestamp {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        let text = self.render();
+        serializer.serialize_str(std::str::from_utf8(&text).map_err(serde::ser::Error::custom)?)
     }
 }
 
@@ -307,11 +296,7 @@ mod tests {
         assert_eq!(read("2016-12-31T23:59:60Z"), read("2017-01-01T00:00:00Z"));
         assert_eq!(read("0000-01-01T00:00:00.000Z"), Some(EARLIEST));
         assert_eq!(read("9999-12-31T23:59:59.999Z"), Some(LATEST));
-        for text in [
-            "1900-02-29T00:00:00Z",
-            "2025-02-29T00:00:00Z",
-            "2026-04-31T00:00:00Z",
-        ] {
+        for text in ["1900-02-29T00:00:00Z", "2025-02-29T00:00:00Z", "2026-04-31T00:00:00Z"] {
             assert_eq!(read(text), None, "{text}");
         }
     }

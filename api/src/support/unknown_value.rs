@@ -13,10 +13,7 @@ impl UnknownValue {
     /// `known` are the values that would have been right.
     #[must_use]
     pub fn new(value: &str, known: impl IntoIterator<Item = &'static str>) -> Self {
-        Self {
-            value: value.to_owned(),
-            known: known.into_iter().collect(),
-        }
+        Self { value: value.to_owned(), known: known.into_iter().collect() }
     }
 
     /// The text as it was given.
@@ -28,12 +25,7 @@ impl UnknownValue {
 
 impl fmt::Display for UnknownValue {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{:?} is not one of {}",
-            self.value,
-            self.known.join(", ")
-        )
+        write!(formatter, "{:?} is not one of {}", self.value, self.known.join(", "))
     }
 }
 

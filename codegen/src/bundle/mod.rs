@@ -21,23 +21,14 @@ pub const PATH: &str = "api/src/generated/openapi.json";
 ///
 /// # Errors
 /// Only if serialisation itself fails, which would be a fault of this program.
-pub fn emit(
-    sources: &Sources,
-    documents: &Documents,
-    protocol: &Protocol,
-) -> anyhow::Result<Vec<OutputFile>> {
+pub fn emit(sources: &Sources, documents: &Documents, protocol: &Protocol) -> anyhow::Result<Vec<OutputFile>> {
     let mut text = serde_json::to_string_pretty(&document(sources, documents, protocol))?;
     text.push('\n');
-    Ok(vec![OutputFile {
-        path: PATH.into(),
-        contents: text,
-    }])
+    Ok(vec![OutputFile { path: PATH.into(), contents: text }])
 }
 
 fn document(sources: &Sources, documents: &Documents, protocol: &Protocol) -> Json {
-    let root = sources
-        .find(ROUTE_MAP)
-        .and_then(|(_, file)| file.root.as_ref());
+    let root = sources.find(ROUTE_MAP).and_then(|(_, file)| file.root.as_ref());
     let part = |key: &str| root.and_then(|node| node.get(key)).map(rewrite::to_json);
     let mut out = Json::map();
     out.put("openapi", Json::text("3.1.0"));
@@ -55,9 +46,7 @@ fn document(sources: &Sources, documents: &Documents, protocol: &Protocol) -> Js
     out.put("paths", paths);
     let mut components = Json::map();
     components.put("schemas", schemas(sources));
-    let schemes = root
-        .and_then(|node| node.get("components"))
-        .and_then(|node| node.get("securitySchemes"));
+    let schemes = root.and_then(|node| node.get("components")).and_then(|node| node.get("securitySchemes"));
     if let Some(schemes) = schemes {
         components.put("securitySchemes", rewrite::to_json(schemes));
     }
@@ -76,29 +65,14 @@ fn schemas(sources: &Sources) -> Json {
     schemas
 }
 
-fn path_item(
-    sources: &Sources,
-    documents: &Documents,
-    protocol: &Protocol,
-    route: &Route,
-) -> Option<Json> {
+fn path_item(sources: &Sources, documents: &Documents, protocol: &Protocol, route: &Route) -> Option<Json> {
     let item = item_of(documents, route)?;
     let surface = documents.surfaces.get(&route.surface)?;
-    let source = sources
-        .find(&surface.source)?
-        .1
-        .root
-        .as_ref()?
-        .get(&item.name.value)?;
+    let source = sources.find(&surface.source)?.1.root.as_ref()?.get(&item.name.value)?;
     let mut out = Json::map();
     for operation in &item.operations {
-        let lowered = protocol
-            .surfaces
-            .iter()
-            .flat_map(|surface| &surface.operations);
-        let lowered = lowered
-            .into_iter()
-            .find(|lowered| lowered.id == operation.id.value)?;
+        let lowered = protocol.surfaces.iter().flat_map(|surface| &surface.operations);
+        let lowered = lowered.into_iter().find(|lowered| lowered.id == operation.id.value)?;
         let (key, node) = method_entry(source, &operation.id.value)?;
         out.put(key, operation::expand(node, lowered, &protocol.errors));
     }
@@ -108,8 +82,7 @@ fn path_item(
 /// The method and node of the operation with this id.
 fn method_entry<'a>(item: &'a Node, id: &str) -> Option<(&'a str, &'a Node)> {
     let mut entries = item.as_map()?.iter();
-    let entry =
-        entries.find(|entry| entry.value.get("operationId").and_then(Node::as_text) == Some(id))?;
+    let entry = entries.find(|entry| entry.value.get("operationId").and_then(Node::as_text) == Some(id))?;
     Some((&entry.key, &entry.value))
 }
 

@@ -26,15 +26,8 @@ pub fn expand(source: &Node, operation: &Operation, errors: &IndexMap<String, Er
     {
         parameters.push(idempotency_key());
     }
-    let codes: Vec<&ErrorDef> = operation
-        .errors
-        .iter()
-        .filter_map(|code| errors.get(code))
-        .collect();
-    out.put(
-        "x-errors",
-        Json::List(codes.iter().map(|error| Json::text(&error.code)).collect()),
-    );
+    let codes: Vec<&ErrorDef> = operation.errors.iter().filter_map(|code| errors.get(code)).collect();
+    out.put("x-errors", Json::List(codes.iter().map(|error| Json::text(&error.code)).collect()));
     let mut by_status: BTreeMap<u16, Vec<&ErrorDef>> = BTreeMap::new();
     for error in codes {
         by_status.entry(error.status).or_default().push(error);
@@ -72,11 +65,7 @@ fn refusal(status: u16, errors: &[&ErrorDef]) -> Json {
     let mut description = String::new();
     for error in errors {
         let separator = if description.is_empty() { "" } else { "\n" };
-        let _ = write!(
-            description,
-            "{separator}- `{}`: {} {}",
-            error.code, error.message, error.action
-        );
+        let _ = write!(description, "{separator}- `{}`: {} {}", error.code, error.message, error.action);
     }
     let mut out = Json::map();
     out.put("description", Json::text(&description));
@@ -98,10 +87,7 @@ fn retry_after() -> Json {
     schema.put("type", Json::text("integer"));
     schema.put("minimum", Json::integer(0));
     let mut header = Json::map();
-    header.put(
-        "description",
-        Json::text("How many seconds to wait before trying again."),
-    );
+    header.put("description", Json::text("How many seconds to wait before trying again."));
     header.put("schema", schema);
     let mut headers = Json::map();
     headers.put("Retry-After", header);

@@ -38,25 +38,16 @@ fn workspace_root(from: &Path) -> anyhow::Result<PathBuf> {
             .is_ok_and(|text| text.lines().any(|line| line.trim() == "[workspace]"))
     };
     let found = from.ancestors().find(is_root);
-    found
-        .map(Path::to_path_buf)
-        .context("this is no Cargo workspace; go to the repository, or say --root <FOLDER>")
+    found.map(Path::to_path_buf).context("this is no Cargo workspace; go to the repository, or say --root <FOLDER>")
 }
 
 fn load(root: &Path, common: &Common) -> anyhow::Result<Compilation> {
     let label = common.spec.to_string_lossy().replace('\\', "/");
-    compile::from_folder(
-        &root.join(&common.spec),
-        label.trim_end_matches('/'),
-        common.options(),
-    )
+    compile::from_folder(&root.join(&common.spec), label.trim_end_matches('/'), common.options())
 }
 
 /// Shows what was found, and answers the model if there is one.
-fn sound<'a>(
-    compilation: &'a Compilation,
-    out: &mut dyn Write,
-) -> anyhow::Result<Option<&'a Protocol>> {
+fn sound<'a>(compilation: &'a Compilation, out: &mut dyn Write) -> anyhow::Result<Option<&'a Protocol>> {
     if !compilation.diagnostics.is_empty() {
         write!(out, "{}", compilation.report())?;
     }
@@ -68,12 +59,7 @@ fn plan(root: &Path, compilation: &Compilation, protocol: &Protocol) -> anyhow::
     output::plan::compare(root, compilation.sources.hash(), files)
 }
 
-fn generate(
-    root: &Path,
-    common: &Common,
-    dry_run: bool,
-    out: &mut dyn Write,
-) -> anyhow::Result<Outcome> {
+fn generate(root: &Path, common: &Common, dry_run: bool, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let compilation = load(root, common)?;
     let Some(protocol) = sound(&compilation, out)? else {
         return Ok(Outcome::Faults);
@@ -92,12 +78,7 @@ fn generate(
         let word = if dry_run { todo } else { done };
         writeln!(out, "{would}{word} {}", change.path())?;
     }
-    writeln!(
-        out,
-        "{} changed, {} unchanged",
-        plan.changes.len(),
-        plan.unchanged
-    )?;
+    writeln!(out, "{} changed, {} unchanged", plan.changes.len(), plan.unchanged)?;
     Ok(Outcome::Done)
 }
 
@@ -129,28 +110,13 @@ fn check(root: &Path, common: &Common, out: &mut dyn Write) -> anyhow::Result<Ou
 fn lint(root: &Path, common: &Common, json: bool, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let compilation = load(root, common)?;
     if json {
-        writeln!(
-            out,
-            "{}",
-            render::json(&compilation.diagnostics, &compilation.sources)?
-        )?;
+        writeln!(out, "{}", render::json(&compilation.diagnostics, &compilation.sources)?)?;
     } else if let Some(protocol) = sound(&compilation, out)? {
-        let operations: usize = protocol
-            .surfaces
-            .iter()
-            .map(|surface| surface.operations.len())
-            .sum();
+        let operations: usize = protocol.surfaces.iter().map(|surface| surface.operations.len()).sum();
         let (types, codes) = (protocol.types.len(), protocol.errors.len());
-        writeln!(
-            out,
-            "the spec is sound: {operations} operations, {types} types, {codes} error codes"
-        )?;
+        writeln!(out, "the spec is sound: {operations} operations, {types} types, {codes} error codes")?;
     }
-    Ok(if compilation.protocol.is_some() {
-        Outcome::Done
-    } else {
-        Outcome::Faults
-    })
+    Ok(if compilation.protocol.is_some() { Outcome::Done } else { Outcome::Faults })
 }
 
 fn ir(root: &Path, common: &Common, out: &mut dyn Write) -> anyhow::Result<Outcome> {
@@ -167,13 +133,7 @@ fn ir(root: &Path, common: &Common, out: &mut dyn Write) -> anyhow::Result<Outco
     }
 }
 
-fn difference(
-    root: &Path,
-    common: &Common,
-    old: &str,
-    json: bool,
-    out: &mut dyn Write,
-) -> anyhow::Result<Outcome> {
+fn difference(root: &Path, common: &Common, old: &str, json: bool, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let new = load(root, common)?;
     let Some(new_protocol) = sound(&new, out)? else {
         return Ok(Outcome::Faults);
@@ -188,10 +148,7 @@ fn difference(
     };
     let Some(old_protocol) = &before.protocol else {
         write!(out, "{}", before.report())?;
-        writeln!(
-            out,
-            "the older spec is not sound by today's rules, so it cannot be compared"
-        )?;
+        writeln!(out, "the older spec is not sound by today's rules, so it cannot be compared")?;
         return Ok(Outcome::Faults);
     };
     let changes = diff::compare(old_protocol, new_protocol);
@@ -200,12 +157,6 @@ fn difference(
     } else {
         write!(out, "{}", diff::render(&changes))?;
     }
-    let breaking = changes
-        .iter()
-        .any(|change| change.verdict == Verdict::Breaking);
-    Ok(if breaking {
-        Outcome::Breaking
-    } else {
-        Outcome::Done
-    })
+    let breaking = changes.iter().any(|change| change.verdict == Verdict::Breaking);
+    Ok(if breaking { Outcome::Breaking } else { Outcome::Done })
 }

@@ -31,13 +31,7 @@ pub struct Problems {
 
 impl Problems {
     /// Adds a fault with one place.
-    pub fn report(
-        &mut self,
-        code: Code,
-        at: Span,
-        message: impl Into<String>,
-        hint: impl Into<String>,
-    ) {
+    pub fn report(&mut self, code: Code, at: Span, message: impl Into<String>, hint: impl Into<String>) {
         self.report_with(code, at, message, hint, Vec::new());
     }
 
@@ -50,20 +44,12 @@ impl Problems {
         hint: impl Into<String>,
         related: Vec<(Span, String)>,
     ) {
-        self.found.push(Diagnostic {
-            code,
-            at,
-            message: message.into(),
-            hint: hint.into(),
-            related,
-        });
+        self.found.push(Diagnostic { code, at, message: message.into(), hint: hint.into(), related });
     }
 
     /// Whether anything was found that forbids going on.
     pub fn has_errors(&self) -> bool {
-        self.found
-            .iter()
-            .any(|problem| problem.code.severity() == Severity::Error)
+        self.found.iter().any(|problem| problem.code.severity() == Severity::Error)
     }
 
     /// How many faults were found so far.
@@ -79,8 +65,7 @@ impl Problems {
     /// Everything found, by place and then by code. Files are numbered in the order of their names, so a place sorts
     /// as its file's name does.
     pub fn into_sorted(mut self) -> Vec<Diagnostic> {
-        self.found
-            .sort_by(|a, b| (a.at, a.code, &a.message).cmp(&(b.at, b.code, &b.message)));
+        self.found.sort_by(|a, b| (a.at, a.code, &a.message).cmp(&(b.at, b.code, &b.message)));
         self.found.dedup();
         self.found
     }

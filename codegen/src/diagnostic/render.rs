@@ -19,17 +19,9 @@ pub fn human(diagnostics: &[Diagnostic], sources: &Sources) -> String {
         one(&mut out, diagnostic, sources);
         out.push('\n');
     }
-    let errors = diagnostics
-        .iter()
-        .filter(|d| d.code.severity() == Severity::Error)
-        .count();
+    let errors = diagnostics.iter().filter(|d| d.code.severity() == Severity::Error).count();
     let warnings = diagnostics.len() - errors;
-    let _ = writeln!(
-        out,
-        "{}, {}",
-        count(errors, "error"),
-        count(warnings, "warning")
-    );
+    let _ = writeln!(out, "{}, {}", count(errors, "error"), count(warnings, "warning"));
     out
 }
 
@@ -42,30 +34,15 @@ fn one(out: &mut String, diagnostic: &Diagnostic, sources: &Sources) {
         Severity::Error => "error",
         Severity::Warning => "warning",
     };
-    let _ = writeln!(
-        out,
-        "{severity}[{}]: {}",
-        diagnostic.code.as_str(),
-        printable(&diagnostic.message)
-    );
+    let _ = writeln!(out, "{severity}[{}]: {}", diagnostic.code.as_str(), printable(&diagnostic.message));
     let related = diagnostic.related.iter().map(|(at, _)| at.line);
-    let margin = related
-        .chain([diagnostic.at.line])
-        .max()
-        .unwrap_or(1)
-        .to_string()
-        .len();
+    let margin = related.chain([diagnostic.at.line]).max().unwrap_or(1).to_string().len();
     place(out, margin, "-->", diagnostic.at, "", sources);
     for (at, word) in &diagnostic.related {
         place(out, margin, ":::", *at, word, sources);
     }
     if !diagnostic.hint.is_empty() {
-        let _ = writeln!(
-            out,
-            "{:margin$} = hint: {}",
-            "",
-            printable(&diagnostic.hint)
-        );
+        let _ = writeln!(out, "{:margin$} = hint: {}", "", printable(&diagnostic.hint));
     }
 }
 
@@ -81,11 +58,7 @@ fn place(out: &mut String, margin: usize, arrow: &str, at: Span, word: &str, sou
     let characters: Vec<char> = line.chars().map(visible).collect();
     let column = (at.column as usize).saturating_sub(1).min(characters.len());
     let first = column.saturating_sub(EXCERPT_WIDTH / 2);
-    let first = if characters.len() <= EXCERPT_WIDTH {
-        0
-    } else {
-        first
-    };
+    let first = if characters.len() <= EXCERPT_WIDTH { 0 } else { first };
     let last = characters.len().min(first + EXCERPT_WIDTH);
     let shown: String = characters[first..last].iter().collect();
     let carets = "^".repeat((at.length as usize).clamp(1, (last - column).max(1)));
@@ -93,23 +66,12 @@ fn place(out: &mut String, margin: usize, arrow: &str, at: Span, word: &str, sou
     let gap = if word.is_empty() { "" } else { " " };
     let _ = writeln!(out, "{:margin$} |", "");
     let _ = writeln!(out, "{:margin$} | {}", at.line, shown.trim_end());
-    let _ = writeln!(
-        out,
-        "{:margin$} | {:indent$}{carets}{gap}{}",
-        "",
-        "",
-        printable(word)
-    );
+    let _ = writeln!(out, "{:margin$} | {:indent$}{carets}{gap}{}", "", "", printable(word));
 }
 
 /// `file:line:column`, clickable in most terminals.
 fn location(at: Span, sources: &Sources) -> String {
-    format!(
-        "{}:{}:{}",
-        printable(&sources.shown_path(at.file)),
-        at.line,
-        at.column
-    )
+    format!("{}:{}:{}", printable(&sources.shown_path(at.file)), at.line, at.column)
 }
 
 fn visible(character: char) -> char {
@@ -163,12 +125,8 @@ struct JsonRelated<'a> {
 /// # Errors
 /// Only if serialisation itself fails, which would be a fault of this program.
 pub fn json(diagnostics: &[Diagnostic], sources: &Sources) -> serde_json::Result<String> {
-    let place = |at: Span| JsonPlace {
-        file: sources.shown_path(at.file),
-        line: at.line,
-        column: at.column,
-        length: at.length,
-    };
+    let place =
+        |at: Span| JsonPlace { file: sources.shown_path(at.file), line: at.line, column: at.column, length: at.length };
     let list: Vec<JsonDiagnostic<'_>> = diagnostics
         .iter()
         .map(|diagnostic| JsonDiagnostic {
@@ -179,10 +137,7 @@ pub fn json(diagnostics: &[Diagnostic], sources: &Sources) -> serde_json::Result
             place: place(diagnostic.at),
             hint: &diagnostic.hint,
             related: (diagnostic.related.iter())
-                .map(|(at, message)| JsonRelated {
-                    message,
-                    place: place(*at),
-                })
+                .map(|(at, message)| JsonRelated { message, place: place(*at) })
                 .collect(),
         })
         .collect();

@@ -16,27 +16,16 @@ pub struct Direction {
 
 impl Direction {
     /// Only sent, as parameters are.
-    pub const SENT: Self = Self {
-        sent: true,
-        received: false,
-    };
+    pub const SENT: Self = Self { sent: true, received: false };
 
     /// The verdict on something that now admits more.
     pub const fn widened(self) -> Verdict {
-        if self.received {
-            Verdict::Breaking
-        } else {
-            Verdict::Compatible
-        }
+        if self.received { Verdict::Breaking } else { Verdict::Compatible }
     }
 
     /// The verdict on something that now admits less.
     pub const fn narrowed(self) -> Verdict {
-        if self.sent {
-            Verdict::Breaking
-        } else {
-            Verdict::Compatible
-        }
+        if self.sent { Verdict::Breaking } else { Verdict::Compatible }
     }
 }
 
@@ -50,17 +39,9 @@ pub struct Directions {
 impl Directions {
     /// Follows every operation of a protocol.
     pub fn of(protocol: &Protocol) -> Self {
-        let operations: Vec<&Operation> = protocol
-            .surfaces
-            .iter()
-            .flat_map(|surface| &surface.operations)
-            .collect();
-        let bodies = operations
-            .iter()
-            .filter_map(|operation| operation.body.clone());
-        let parameters = operations
-            .iter()
-            .flat_map(|operation| &operation.parameters);
+        let operations: Vec<&Operation> = protocol.surfaces.iter().flat_map(|surface| &surface.operations).collect();
+        let bodies = operations.iter().filter_map(|operation| operation.body.clone());
+        let parameters = operations.iter().flat_map(|operation| &operation.parameters);
         let sent = bodies.chain(parameters.filter_map(|parameter| named(&parameter.ty)));
         let successes = operations.iter().flat_map(|operation| &operation.successes);
         let received = successes.filter_map(|success| match &success.content {
@@ -68,18 +49,12 @@ impl Directions {
             Content::Empty | Content::Text => None,
         });
         let received = received.chain([crate::lint::types::ERROR_BODY.to_owned()]);
-        Self {
-            sent: reachable(protocol, sent.collect()),
-            received: reachable(protocol, received.collect()),
-        }
+        Self { sent: reachable(protocol, sent.collect()), received: reachable(protocol, received.collect()) }
     }
 
     /// How a type travels.
     pub fn get(&self, name: &str) -> Direction {
-        Direction {
-            sent: self.sent.contains(name),
-            received: self.received.contains(name),
-        }
+        Direction { sent: self.sent.contains(name), received: self.received.contains(name) }
     }
 }
 
@@ -89,11 +64,7 @@ fn reachable(protocol: &Protocol, mut waiting: Vec<String>) -> BTreeSet<String> 
         if seen.contains(&name) {
             continue;
         }
-        match protocol
-            .types
-            .get(&name)
-            .map(|definition| &definition.shape)
-        {
+        match protocol.types.get(&name).map(|definition| &definition.shape) {
             Some(Shape::Object { fields }) => {
                 waiting.extend(fields.iter().filter_map(|field| named(&field.ty)));
             }

@@ -7,13 +7,7 @@ use super::{Changes, Verdict};
 use crate::ir::Limits;
 
 /// Compares the limits of one value.
-pub fn compare(
-    subject: &str,
-    direction: Direction,
-    old: &Limits,
-    new: &Limits,
-    changes: &mut Changes,
-) {
+pub fn compare(subject: &str, direction: Direction, old: &Limits, new: &Limits, changes: &mut Changes) {
     let mut bound = |name: &str, old: Option<i128>, new: Option<i128>, is_lower: bool| {
         // No bound is the loosest one.
         let loosest = if is_lower { i128::MIN } else { i128::MAX };
@@ -23,38 +17,17 @@ pub fn compare(
             Ordering::Greater => direction.narrowed(),
             Ordering::Less => direction.widened(),
         };
-        let text = |value: Option<i128>| {
-            value.map_or_else(|| "none".to_owned(), |value| value.to_string())
-        };
-        changes.add(
-            verdict,
-            subject,
-            format!("{name} was {} and is {}", text(old), text(new)),
-        );
+        let text = |value: Option<i128>| value.map_or_else(|| "none".to_owned(), |value| value.to_string());
+        changes.add(verdict, subject, format!("{name} was {} and is {}", text(old), text(new)));
     };
     let count = |value: Option<u64>| value.map(i128::from);
     let number = |value: Option<i64>| value.map(i128::from);
-    bound(
-        "minLength",
-        count(old.min_length),
-        count(new.min_length),
-        true,
-    );
-    bound(
-        "maxLength",
-        count(old.max_length),
-        count(new.max_length),
-        false,
-    );
+    bound("minLength", count(old.min_length), count(new.min_length), true);
+    bound("maxLength", count(old.max_length), count(new.max_length), false);
     bound("minimum", number(old.minimum), number(new.minimum), true);
     bound("maximum", number(old.maximum), number(new.maximum), false);
     bound("minItems", count(old.min_items), count(new.min_items), true);
-    bound(
-        "maxItems",
-        count(old.max_items),
-        count(new.max_items),
-        false,
-    );
+    bound("maxItems", count(old.max_items), count(new.max_items), false);
     match (&old.pattern, &new.pattern) {
         (old, new) if old == new => {}
         (None, Some(_)) => changes.add(direction.narrowed(), subject, "has a pattern now"),

@@ -46,21 +46,13 @@ pub struct Changes {
 impl Changes {
     /// Adds a difference.
     pub fn add(&mut self, verdict: Verdict, subject: &str, message: impl Into<String>) {
-        self.found.push(Change {
-            verdict,
-            subject: subject.to_owned(),
-            message: message.into(),
-        });
+        self.found.push(Change { verdict, subject: subject.to_owned(), message: message.into() });
     }
 
     /// Adds a difference of words, if there is one.
     pub fn words(&mut self, subject: &str, what: &str, old: &str, new: &str) {
         if old != new {
-            self.add(
-                Verdict::Documentation,
-                subject,
-                format!("the {what} changed"),
-            );
+            self.add(Verdict::Documentation, subject, format!("the {what} changed"));
         }
     }
 
@@ -104,12 +96,7 @@ pub fn render(changes: &[Change]) -> String {
         };
         let _ = writeln!(out, "{word:<14}{}: {}", change.subject, change.message);
     }
-    let count = |verdict| {
-        changes
-            .iter()
-            .filter(|change| change.verdict == verdict)
-            .count()
-    };
+    let count = |verdict| changes.iter().filter(|change| change.verdict == verdict).count();
     let _ = writeln!(
         out,
         "{} breaking, {} compatible, {} of words only",

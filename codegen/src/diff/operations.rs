@@ -9,12 +9,7 @@ pub fn compare(old: &Protocol, new: &Protocol, changes: &mut Changes) {
     for surface in &old.surfaces {
         if let Some(other) = new.surfaces.iter().find(|other| other.name == surface.name) {
             let subject = format!("surface {}", surface.name);
-            changes.words(
-                &subject,
-                "description",
-                &surface.description,
-                &other.description,
-            );
+            changes.words(&subject, "description", &surface.description, &other.description);
         }
     }
     for (surface, operation) in all(old) {
@@ -23,10 +18,7 @@ pub fn compare(old: &Protocol, new: &Protocol, changes: &mut Changes) {
             None => removed(&subject, operation, new, changes),
             Some((new_surface, other)) => {
                 if surface.name != new_surface.name {
-                    let message = format!(
-                        "moved from the surface {} to {}",
-                        surface.name, new_surface.name
-                    );
+                    let message = format!("moved from the surface {} to {}", surface.name, new_surface.name);
                     changes.add(Verdict::Breaking, &subject, message);
                 }
                 one(&subject, operation, other, changes);
@@ -35,35 +27,20 @@ pub fn compare(old: &Protocol, new: &Protocol, changes: &mut Changes) {
     }
     for (_, operation) in all(new) {
         if !all(old).any(|(_, other)| other.id == operation.id) {
-            changes.add(
-                Verdict::Compatible,
-                &format!("operation {}", operation.id),
-                "was added",
-            );
+            changes.add(Verdict::Compatible, &format!("operation {}", operation.id), "was added");
         }
     }
 }
 
 fn all(protocol: &Protocol) -> impl Iterator<Item = (&Surface, &Operation)> {
-    protocol.surfaces.iter().flat_map(|surface| {
-        surface
-            .operations
-            .iter()
-            .map(move |operation| (surface, operation))
-    })
+    protocol.surfaces.iter().flat_map(|surface| surface.operations.iter().map(move |operation| (surface, operation)))
 }
 
 fn removed(subject: &str, operation: &Operation, new: &Protocol, changes: &mut Changes) {
-    let successor = all(new)
-        .find(|(_, other)| other.method == operation.method && other.path == operation.path);
+    let successor = all(new).find(|(_, other)| other.method == operation.method && other.path == operation.path);
     let message = successor.map_or_else(
         || "was removed".to_owned(),
-        |(_, other)| {
-            format!(
-                "is called {} now; its route is the same, its name in every SDK is not",
-                other.id
-            )
-        },
+        |(_, other)| format!("is called {} now; its route is the same, its name in every SDK is not", other.id),
     );
     changes.add(Verdict::Breaking, subject, message);
 }
@@ -73,10 +50,7 @@ fn one(subject: &str, old: &Operation, new: &Operation, changes: &mut Changes) {
     changes.words(subject, "description", &old.description, &new.description);
     changes.deprecation(subject, old.deprecated, new.deprecated);
     if (old.method, &old.path) != (new.method, &new.path) {
-        let message = format!(
-            "was {:?} {} and is {:?} {}",
-            old.method, old.path, new.method, new.path
-        );
+        let message = format!("was {:?} {} and is {:?} {}", old.method, old.path, new.method, new.path);
         changes.add(Verdict::Breaking, subject, message);
     }
     parameters(subject, old, new, changes);
@@ -86,52 +60,31 @@ fn one(subject: &str, old: &Operation, new: &Operation, changes: &mut Changes) {
         (Some(_), None) => changes.add(Verdict::Breaking, subject, "takes no body any more"),
         (Some(old), Some(new)) if old == new => {}
         (Some(old), Some(new)) => {
-            changes.add(
-                Verdict::Breaking,
-                subject,
-                format!("the body was {old} and is {new}"),
-            );
+            changes.add(Verdict::Breaking, subject, format!("the body was {old} and is {new}"));
         }
     }
     successes(subject, &old.successes, &new.successes, changes);
     for code in old.errors.iter().filter(|code| !new.errors.contains(code)) {
-        changes.add(
-            Verdict::Compatible,
-            subject,
-            format!("does not refuse with `{code}` any more"),
-        );
+        changes.add(Verdict::Compatible, subject, format!("does not refuse with `{code}` any more"));
     }
     for code in new.errors.iter().filter(|code| !old.errors.contains(code)) {
-        changes.add(
-            Verdict::Compatible,
-            subject,
-            format!("can refuse with `{code}` now"),
-        );
+        changes.add(Verdict::Compatible, subject, format!("can refuse with `{code}` now"));
     }
     security(subject, old, new, changes);
     match (old.idempotent, new.idempotent) {
-        (true, false) => changes.add(
-            Verdict::Breaking,
-            subject,
-            "takes no idempotency key any more",
-        ),
+        (true, false) => changes.add(Verdict::Breaking, subject, "takes no idempotency key any more"),
         (false, true) => changes.add(Verdict::Compatible, subject, "takes an idempotency key now"),
         _ => {}
     }
     match (&old.pagination, &new.pagination) {
         (old, new) if old == new => {}
         (None, Some(_)) => changes.add(Verdict::Compatible, subject, "has pages now"),
-        _ => changes.add(
-            Verdict::Breaking,
-            subject,
-            "its pages are followed in another way, or not at all",
-        ),
+        _ => changes.add(Verdict::Breaking, subject, "its pages are followed in another way, or not at all"),
     }
 }
 
 fn parameters(subject: &str, old: &Operation, new: &Operation, changes: &mut Changes) {
-    let same =
-        |one: &Parameter, other: &Parameter| one.name == other.name && one.place == other.place;
+    let same = |one: &Parameter, other: &Parameter| one.name == other.name && one.place == other.place;
     for parameter in &old.parameters {
         let subject = format!("{subject}, parameter {}", parameter.name);
         match new.parameters.iter().find(|other| same(parameter, other)) {
@@ -139,18 +92,10 @@ fn parameters(subject: &str, old: &Operation, new: &Operation, changes: &mut Cha
             Some(other) => one_parameter(&subject, parameter, other, changes),
         }
     }
-    for parameter in new
-        .parameters
-        .iter()
-        .filter(|it| !old.parameters.iter().any(|other| same(it, other)))
-    {
+    for parameter in new.parameters.iter().filter(|it| !old.parameters.iter().any(|other| same(it, other))) {
         let subject = format!("{subject}, parameter {}", parameter.name);
         if parameter.required {
-            changes.add(
-                Verdict::Breaking,
-                &subject,
-                "was added, and requests need it",
-            );
+            changes.add(Verdict::Breaking, &subject, "was added, and requests need it");
         } else {
             changes.add(Verdict::Compatible, &subject, "was added");
         }
@@ -166,26 +111,15 @@ fn one_parameter(subject: &str, old: &Parameter, new: &Parameter, changes: &mut 
         _ => {}
     }
     if old.ty != new.ty {
-        let message = format!(
-            "the type was {} and is {}",
-            type_name(&old.ty),
-            type_name(&new.ty)
-        );
+        let message = format!("the type was {} and is {}", type_name(&old.ty), type_name(&new.ty));
         changes.add(Verdict::Breaking, subject, message);
     } else {
         limits::compare(subject, Direction::SENT, &old.limits, &new.limits, changes);
     }
     if old.default != new.default {
-        let text = |value: &Option<serde_json::Value>| {
-            value
-                .as_ref()
-                .map_or_else(|| "none".to_owned(), ToString::to_string)
-        };
-        let message = format!(
-            "the default was {} and is {}",
-            text(&old.default),
-            text(&new.default)
-        );
+        let text =
+            |value: &Option<serde_json::Value>| value.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+        let message = format!("the default was {} and is {}", text(&old.default), text(&new.default));
         changes.add(Verdict::Breaking, subject, message);
     }
 }
@@ -193,41 +127,22 @@ fn one_parameter(subject: &str, old: &Parameter, new: &Parameter, changes: &mut 
 fn successes(subject: &str, old: &[Success], new: &[Success], changes: &mut Changes) {
     for success in old {
         match new.iter().find(|other| other.status == success.status) {
-            None => changes.add(
-                Verdict::Breaking,
-                subject,
-                format!("does not answer {} any more", success.status),
-            ),
+            None => changes.add(Verdict::Breaking, subject, format!("does not answer {} any more", success.status)),
             Some(other) => {
                 let subject = format!("{subject}, answer {}", success.status);
-                changes.words(
-                    &subject,
-                    "description",
-                    &success.description,
-                    &other.description,
-                );
+                changes.words(&subject, "description", &success.description, &other.description);
                 if success.content != other.content {
-                    let message = format!(
-                        "was {} and is {}",
-                        content(&success.content),
-                        content(&other.content)
-                    );
+                    let message = format!("was {} and is {}", content(&success.content), content(&other.content));
                     changes.add(Verdict::Breaking, &subject, message);
                 }
             }
         }
     }
-    for success in new
-        .iter()
-        .filter(|success| !old.iter().any(|other| other.status == success.status))
-    {
+    for success in new.iter().filter(|success| !old.iter().any(|other| other.status == success.status)) {
         changes.add(
             Verdict::Breaking,
             subject,
-            format!(
-                "can answer {} now, which clients do not expect",
-                success.status
-            ),
+            format!("can answer {} now, which clients do not expect", success.status),
         );
     }
 }
@@ -244,32 +159,16 @@ fn content(content: &Content) -> String {
 fn security(subject: &str, old: &Operation, new: &Operation, changes: &mut Changes) {
     // No alternatives at all is the empty alternative.
     let alternatives = |operation: &Operation| {
-        if operation.security.is_empty() {
-            vec![Vec::new()]
-        } else {
-            operation.security.clone()
-        }
+        if operation.security.is_empty() { vec![Vec::new()] } else { operation.security.clone() }
     };
     let name = |schemes: &[String]| {
-        if schemes.is_empty() {
-            "no credential".to_owned()
-        } else {
-            schemes.join(" with ")
-        }
+        if schemes.is_empty() { "no credential".to_owned() } else { schemes.join(" with ") }
     };
     let (old, new) = (alternatives(old), alternatives(new));
     for schemes in old.iter().filter(|schemes| !new.contains(schemes)) {
-        changes.add(
-            Verdict::Breaking,
-            subject,
-            format!("does not accept {} any more", name(schemes)),
-        );
+        changes.add(Verdict::Breaking, subject, format!("does not accept {} any more", name(schemes)));
     }
     for schemes in new.iter().filter(|schemes| !old.contains(schemes)) {
-        changes.add(
-            Verdict::Compatible,
-            subject,
-            format!("accepts {} now", name(schemes)),
-        );
+        changes.add(Verdict::Compatible, subject, format!("accepts {} now", name(schemes)));
     }
 }

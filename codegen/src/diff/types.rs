@@ -14,19 +14,13 @@ pub fn compare(old: &Protocol, new: &Protocol, changes: &mut Changes) {
             Some(new_type) => {
                 // A type that starts to travel another way is held to both.
                 let (before, after) = (before.get(name), after.get(name));
-                let direction = Direction {
-                    sent: before.sent || after.sent,
-                    received: before.received || after.received,
-                };
+                let direction =
+                    Direction { sent: before.sent || after.sent, received: before.received || after.received };
                 one(&subject, direction, old_type, new_type, changes);
             }
         }
     }
-    for name in new
-        .types
-        .keys()
-        .filter(|name| !old.types.contains_key(*name))
-    {
+    for name in new.types.keys().filter(|name| !old.types.contains_key(*name)) {
         changes.add(Verdict::Compatible, &format!("type {name}"), "was added");
     }
 }
@@ -42,32 +36,16 @@ fn one(subject: &str, direction: Direction, old: &TypeDef, new: &TypeDef, change
             values(subject, old, new, changes);
         }
         (
-            Shape::Union {
-                discriminator: old_property,
-                variants: old,
-            },
-            Shape::Union {
-                discriminator: new_property,
-                variants: new,
-            },
+            Shape::Union { discriminator: old_property, variants: old },
+            Shape::Union { discriminator: new_property, variants: new },
         ) => {
             if old_property != new_property {
-                let message =
-                    format!("the discriminator was `{old_property}` and is `{new_property}`");
+                let message = format!("the discriminator was `{old_property}` and is `{new_property}`");
                 changes.add(Verdict::Breaking, subject, message);
             }
             variants(subject, old, new, changes);
         }
-        (
-            Shape::Alias {
-                ty: old,
-                limits: old_limits,
-            },
-            Shape::Alias {
-                ty: new,
-                limits: new_limits,
-            },
-        ) => {
+        (Shape::Alias { ty: old, limits: old_limits }, Shape::Alias { ty: new, limits: new_limits }) => {
             if old != new {
                 let message = format!("the type was {} and is {}", type_name(old), type_name(new));
                 changes.add(Verdict::Breaking, subject, message);
@@ -91,13 +69,7 @@ const fn kind(shape: &Shape) -> &'static str {
     }
 }
 
-fn fields(
-    subject: &str,
-    direction: Direction,
-    old: &[Field],
-    new: &[Field],
-    changes: &mut Changes,
-) {
+fn fields(subject: &str, direction: Direction, old: &[Field], new: &[Field], changes: &mut Changes) {
     for old_field in old {
         let subject = format!("{subject}, field {}", old_field.name);
         match new.iter().find(|field| field.name == old_field.name) {
@@ -105,17 +77,10 @@ fn fields(
             Some(new_field) => field(&subject, direction, old_field, new_field, changes),
         }
     }
-    for new_field in new
-        .iter()
-        .filter(|field| !old.iter().any(|other| other.name == field.name))
-    {
+    for new_field in new.iter().filter(|field| !old.iter().any(|other| other.name == field.name)) {
         let subject = format!("{subject}, field {}", new_field.name);
         if new_field.required && direction.sent {
-            changes.add(
-                Verdict::Breaking,
-                &subject,
-                "was added, and requests need it",
-            );
+            changes.add(Verdict::Breaking, &subject, "was added, and requests need it");
         } else {
             changes.add(Verdict::Compatible, &subject, "was added");
         }
@@ -126,30 +91,18 @@ fn field(subject: &str, direction: Direction, old: &Field, new: &Field, changes:
     changes.words(subject, "description", &old.description, &new.description);
     changes.deprecation(subject, old.deprecated, new.deprecated);
     if old.ty != new.ty {
-        let message = format!(
-            "the type was {} and is {}",
-            type_name(&old.ty),
-            type_name(&new.ty)
-        );
+        let message = format!("the type was {} and is {}", type_name(&old.ty), type_name(&new.ty));
         changes.add(Verdict::Breaking, subject, message);
     } else {
         limits::compare(subject, direction, &old.limits, &new.limits, changes);
     }
     match (old.required, new.required) {
-        (false, true) => changes.add(
-            direction.narrowed(),
-            subject,
-            "was optional and is required",
-        ),
+        (false, true) => changes.add(direction.narrowed(), subject, "was optional and is required"),
         (true, false) => changes.add(direction.widened(), subject, "was required and is optional"),
         _ => {}
     }
     match (old.nullable, new.nullable) {
-        (true, false) => changes.add(
-            direction.narrowed(),
-            subject,
-            "could be null and cannot be any more",
-        ),
+        (true, false) => changes.add(direction.narrowed(), subject, "could be null and cannot be any more"),
         (false, true) => changes.add(direction.widened(), subject, "can be null now"),
         _ => {}
     }
@@ -158,60 +111,30 @@ fn field(subject: &str, direction: Direction, old: &Field, new: &Field, changes:
 fn values(subject: &str, old: &[EnumValue], new: &[EnumValue], changes: &mut Changes) {
     for value in old {
         match new.iter().find(|other| other.value == value.value) {
-            None => changes.add(
-                Verdict::Breaking,
-                subject,
-                format!("the value `{}` was removed", value.value),
-            ),
+            None => changes.add(Verdict::Breaking, subject, format!("the value `{}` was removed", value.value)),
             Some(other) => {
                 let subject = format!("{subject}, value {}", value.value);
-                changes.words(
-                    &subject,
-                    "description",
-                    &value.description,
-                    &other.description,
-                );
+                changes.words(&subject, "description", &value.description, &other.description);
             }
         }
     }
-    for value in new
-        .iter()
-        .filter(|value| !old.iter().any(|other| other.value == value.value))
-    {
-        changes.add(
-            Verdict::Compatible,
-            subject,
-            format!("the value `{}` was added", value.value),
-        );
+    for value in new.iter().filter(|value| !old.iter().any(|other| other.value == value.value)) {
+        changes.add(Verdict::Compatible, subject, format!("the value `{}` was added", value.value));
     }
 }
 
 fn variants(subject: &str, old: &[Variant], new: &[Variant], changes: &mut Changes) {
     for variant in old {
         match new.iter().find(|other| other.tag == variant.tag) {
-            None => changes.add(
-                Verdict::Breaking,
-                subject,
-                format!("the variant `{}` was removed", variant.tag),
-            ),
+            None => changes.add(Verdict::Breaking, subject, format!("the variant `{}` was removed", variant.tag)),
             Some(other) if other.ty != variant.ty => {
-                let message = format!(
-                    "the variant `{}` was {} and is {}",
-                    variant.tag, variant.ty, other.ty
-                );
+                let message = format!("the variant `{}` was {} and is {}", variant.tag, variant.ty, other.ty);
                 changes.add(Verdict::Breaking, subject, message);
             }
             Some(_) => {}
         }
     }
-    for variant in new
-        .iter()
-        .filter(|variant| !old.iter().any(|other| other.tag == variant.tag))
-    {
-        changes.add(
-            Verdict::Compatible,
-            subject,
-            format!("the variant `{}` was added", variant.tag),
-        );
+    for variant in new.iter().filter(|variant| !old.iter().any(|other| other.tag == variant.tag)) {
+        changes.add(Verdict::Compatible, subject, format!("the variant `{}` was added", variant.tag));
     }
 }

@@ -46,11 +46,7 @@ impl ImpliedBy {
             "body" => Self::Body,
             "idempotency" => Self::Idempotency,
             "security" => Self::Security,
-            _ => Self::Scheme(
-                text.strip_prefix("security:")
-                    .filter(|scheme| !scheme.is_empty())?
-                    .to_owned(),
-            ),
+            _ => Self::Scheme(text.strip_prefix("security:").filter(|scheme| !scheme.is_empty())?.to_owned()),
         })
     }
 }
@@ -62,65 +58,34 @@ impl ImpliedBy {
             Self::Operation => true,
             Self::Server => false,
             // The key is a header that can be wrong like any other.
-            Self::Input => {
-                operation.has_body
-                    || !operation.parameters.is_empty()
-                    || operation.idempotent.is_some()
-            }
+            Self::Input => operation.has_body || !operation.parameters.is_empty() || operation.idempotent.is_some(),
             Self::Body => operation.has_body,
             Self::Idempotency => operation.idempotent.is_some(),
             Self::Security => {
-                !operation.security.is_empty()
-                    && operation.security.iter().all(|schemes| !schemes.is_empty())
+                !operation.security.is_empty() && operation.security.iter().all(|schemes| !schemes.is_empty())
             }
-            Self::Scheme(name) => operation
-                .security
-                .iter()
-                .flatten()
-                .any(|scheme| scheme.value == *name),
+            Self::Scheme(name) => operation.security.iter().flatten().any(|scheme| scheme.value == *name),
         }
     }
 }
 
 /// Every code that an operation may answer with, declared and implied, in the catalogue's order.
-pub fn codes_of<'a>(
-    errors: &'a IndexMap<String, CatalogueEntry>,
-    operation: &OperationDocument,
-) -> Vec<&'a str> {
+pub fn codes_of<'a>(errors: &'a IndexMap<String, CatalogueEntry>, operation: &OperationDocument) -> Vec<&'a str> {
     let possible = errors.values().filter(|entry| {
-        let declared = operation
-            .errors
-            .iter()
-            .any(|code| code.value == entry.code.value);
-        declared
-            || entry
-                .implied_by
-                .as_ref()
-                .is_some_and(|rule| rule.value.applies_to(operation))
+        let declared = operation.errors.iter().any(|code| code.value == entry.code.value);
+        declared || entry.implied_by.as_ref().is_some_and(|rule| rule.value.applies_to(operation))
     });
     possible.map(|entry| entry.code.value.as_str()).collect()
 }
 
 /// Reads the catalogue.
-pub fn read(
-    reader: &mut Reader<'_>,
-    file: FileId,
-    root: &Node,
-) -> IndexMap<String, CatalogueEntry> {
+pub fn read(reader: &mut Reader<'_>, file: FileId, root: &Node) -> IndexMap<String, CatalogueEntry> {
     let Some(entries) = root.as_map() else {
         let at = Span::start_of(file);
-        super::fields::wrong_kind(
-            reader.problems,
-            root,
-            at,
-            "the catalogue",
-            "a mapping of codes",
-        );
+        super::fields::wrong_kind(reader.problems, root, at, "the catalogue", "a mapping of codes");
         return IndexMap::new();
     };
-    let read = entries
-        .iter()
-        .filter_map(|entry| Some((entry.key.clone(), one(reader, entry)?)));
+    let read = entries.iter().filter_map(|entry| Some((entry.key.clone(), one(reader, entry)?)));
     read.collect()
 }
 
@@ -131,9 +96,7 @@ fn one(reader: &mut Reader<'_>, entry: &Entry) -> Option<CatalogueEntry> {
     let retryable = fields.boolean(reader, "retryable").unwrap_or_default();
     let message = fields.need_prose(reader, "message");
     let action = fields.need_prose(reader, "action");
-    let implied_by = fields
-        .text(reader, "implied_by")
-        .and_then(|text| implied_by(reader, &text));
+    let implied_by = fields.text(reader, "implied_by").and_then(|text| implied_by(reader, &text));
     fields.close(reader);
     Some(CatalogueEntry {
         code: Located::new(entry.key.clone(), entry.key_at),

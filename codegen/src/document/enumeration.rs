@@ -15,35 +15,20 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<S
     let values = fields.texts(reader, "enum");
     let mut problem = |at: Span, message: String, related| {
         let hint = "an enum lists each of its values once, and describes only those";
-        reader
-            .problems
-            .report_with(Code::EnumValues, at, message, hint, related);
+        reader.problems.report_with(Code::EnumValues, at, message, hint, related);
     };
     if values.is_empty() {
         problem(at, "the enum has no values".to_owned(), Vec::new());
     }
     for (index, value) in values.iter().enumerate() {
-        if let Some(first) = values[..index]
-            .iter()
-            .find(|other| other.value == value.value)
-        {
-            problem(
-                value.at,
-                format!("the value `{value}` occurs twice"),
-                vec![(first.at, "first here".to_owned())],
-            );
+        if let Some(first) = values[..index].iter().find(|other| other.value == value.value) {
+            problem(value.at, format!("the value `{value}` occurs twice"), vec![(first.at, "first here".to_owned())]);
         }
     }
     let mut descriptions = IndexMap::new();
     if let Some(described) = fields.get("x-descriptions") {
         let Some(entries) = described.value.as_map() else {
-            wrong_kind(
-                reader.problems,
-                &described.value,
-                described.value.at,
-                "`x-descriptions`",
-                "a mapping",
-            );
+            wrong_kind(reader.problems, &described.value, described.value.at, "`x-descriptions`", "a mapping");
             return None;
         };
         for entry in entries {
@@ -60,8 +45,5 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<S
             }
         }
     }
-    Some(SchemaShape::Enum {
-        values,
-        descriptions,
-    })
+    Some(SchemaShape::Enum { values, descriptions })
 }

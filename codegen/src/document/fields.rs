@@ -16,19 +16,9 @@ pub struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Starts to read `node`, which is a `what` (with its article). Reports and answers `None` if it is no mapping.
-    pub fn open(
-        reader: &mut Reader<'_>,
-        node: &'a Node,
-        at: Span,
-        what: &'static str,
-    ) -> Option<Self> {
+    pub fn open(reader: &mut Reader<'_>, node: &'a Node, at: Span, what: &'static str) -> Option<Self> {
         match &node.value {
-            Value::Map(entries) => Some(Self {
-                at,
-                what,
-                entries,
-                asked: Vec::new(),
-            }),
+            Value::Map(entries) => Some(Self { at, what, entries, asked: Vec::new() }),
             _ => {
                 wrong_kind(reader.problems, node, at, what, "a mapping");
                 None
@@ -54,12 +44,7 @@ impl<'a> Fields<'a> {
         let entry = self.get(key);
         if entry.is_none() {
             let message = format!("{} needs the keyword `{key}`", self.what);
-            reader.problems.report(
-                Code::MissingKeyword,
-                self.at,
-                message,
-                format!("add `{key}:`"),
-            );
+            reader.problems.report(Code::MissingKeyword, self.at, message, format!("add `{key}:`"));
         }
         entry
     }
@@ -70,27 +55,20 @@ impl<'a> Fields<'a> {
     }
 
     /// A text that must be there.
-    pub fn need_text(
-        &mut self,
-        reader: &mut Reader<'_>,
-        key: &'static str,
-    ) -> Option<Located<String>> {
+    pub fn need_text(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<Located<String>> {
         self.need(reader, key).and_then(|entry| text(reader, entry))
     }
 
     /// A text, trimmed; empty if it is not there.
     pub fn prose(&mut self, reader: &mut Reader<'_>, key: &'static str) -> String {
-        self.text(reader, key)
-            .map_or_else(String::new, |text| text.value.trim().to_owned())
+        self.text(reader, key).map_or_else(String::new, |text| text.value.trim().to_owned())
     }
 
     /// A text that a reader of the documentation needs.
     pub fn need_prose(&mut self, reader: &mut Reader<'_>, key: &'static str) -> String {
         let there = self.has(key);
         let prose = self.prose(reader, key);
-        let well_formed = self
-            .get(key)
-            .is_none_or(|entry| entry.value.as_text().is_some());
+        let well_formed = self.get(key).is_none_or(|entry| entry.value.as_text().is_some());
         if prose.is_empty() && well_formed {
             let word = if there { "empty" } else { "missing" };
             let at = self.get(key).map_or(self.at, |entry| entry.key_at);
@@ -125,13 +103,7 @@ impl<'a> Fields<'a> {
         match entry.value.value {
             Value::Boolean(value) => Some(value),
             _ => {
-                wrong_kind(
-                    reader.problems,
-                    &entry.value,
-                    entry.value.at,
-                    &format!("`{key}`"),
-                    "true or false",
-                );
+                wrong_kind(reader.problems, &entry.value, entry.value.at, &format!("`{key}`"), "true or false");
                 None
             }
         }
@@ -142,13 +114,7 @@ impl<'a> Fields<'a> {
         let entry = self.get(key)?;
         let list = entry.value.as_list();
         if list.is_none() {
-            wrong_kind(
-                reader.problems,
-                &entry.value,
-                entry.value.at,
-                &format!("`{key}`"),
-                "a list",
-            );
+            wrong_kind(reader.problems, &entry.value, entry.value.at, &format!("`{key}`"), "a list");
         }
         list
     }
@@ -162,13 +128,7 @@ impl<'a> Fields<'a> {
                 Some(text) => Some(Located::new(text.to_owned(), item.at)),
                 None => {
                     let what = format!("an item of `{key}`");
-                    wrong_kind(
-                        reader.problems,
-                        item,
-                        item.at,
-                        &what,
-                        "a text (quote it if it looks like one)",
-                    );
+                    wrong_kind(reader.problems, item, item.at, &what, "a text (quote it if it looks like one)");
                     None
                 }
             })
@@ -183,9 +143,7 @@ impl<'a> Fields<'a> {
             }
             if let Some(hint) = refused(&entry.key) {
                 let message = format!("the profile leaves `{}` out", entry.key);
-                reader
-                    .problems
-                    .report(Code::RefusedKeyword, entry.key_at, message, hint);
+                reader.problems.report(Code::RefusedKeyword, entry.key_at, message, hint);
                 continue;
             }
             let hint = match crate::names::nearest(&entry.key, self.asked.iter().copied()) {
@@ -193,21 +151,14 @@ impl<'a> Fields<'a> {
                 None => format!("{} takes {}", self.what, listing(&self.asked)),
             };
             let message = format!("unknown keyword `{}` in {}", entry.key, self.what);
-            reader
-                .problems
-                .report(Code::UnknownKeyword, entry.key_at, message, hint);
+            reader.problems.report(Code::UnknownKeyword, entry.key_at, message, hint);
         }
     }
 }
 
 /// Reports a value of the wrong kind.
 pub fn wrong_kind(problems: &mut Problems, node: &Node, at: Span, what: &str, wanted: &str) {
-    problems.report(
-        Code::WrongKind,
-        at,
-        format!("{what} is {}", node.kind()),
-        format!("it has to be {wanted}"),
-    );
+    problems.report(Code::WrongKind, at, format!("{what} is {}", node.kind()), format!("it has to be {wanted}"));
 }
 
 /// The text of an entry.
@@ -239,12 +190,8 @@ pub fn listing(words: &[&str]) -> String {
 /// What to write instead of a keyword that the profile leaves out on purpose.
 fn refused(key: &str) -> Option<&'static str> {
     Some(match key {
-        "allOf" => {
-            "write the properties out in one object; composition does not survive in every language"
-        }
-        "anyOf" => {
-            "only `anyOf: [{$ref: ...}, {type: \"null\"}]` is known; a choice is a union with a discriminator"
-        }
+        "allOf" => "write the properties out in one object; composition does not survive in every language",
+        "anyOf" => "only `anyOf: [{$ref: ...}, {type: \"null\"}]` is known; a choice is a union with a discriminator",
         "oneOf" => "a union is a file of its own: `oneOf` references with a `discriminator`",
         "not" | "if" | "then" | "else" | "dependentSchemas" | "dependentRequired" => {
             "no client can keep this; check it in the server and give it an error code"
@@ -252,28 +199,19 @@ fn refused(key: &str) -> Option<&'static str> {
         "patternProperties" | "propertyNames" | "unevaluatedProperties" => {
             "a map is `type: object` with `additionalProperties: <scalar or $ref>`"
         }
-        "additionalProperties" => {
-            "leave it out: readers ignore unknown fields, writers never send them"
-        }
-        "nullable" => {
-            "write `type: [string, \"null\"]`, or `anyOf: [{$ref: ...}, {type: \"null\"}]`"
-        }
-        "prefixItems" | "contains" | "unevaluatedItems" => {
-            "a list has items of one type; a tuple is an object"
-        }
-        "uniqueItems" | "multipleOf" | "exclusiveMinimum" | "exclusiveMaximum"
-        | "minProperties" | "maxProperties" | "minContains" | "maxContains" => {
-            "check it in the server and give it an error code"
-        }
+        "additionalProperties" => "leave it out: readers ignore unknown fields, writers never send them",
+        "nullable" => "write `type: [string, \"null\"]`, or `anyOf: [{$ref: ...}, {type: \"null\"}]`",
+        "prefixItems" | "contains" | "unevaluatedItems" => "a list has items of one type; a tuple is an object",
+        "uniqueItems" | "multipleOf" | "exclusiveMinimum" | "exclusiveMaximum" | "minProperties" | "maxProperties"
+        | "minContains" | "maxContains" => "check it in the server and give it an error code",
         "example" | "examples" => "examples are files: examples/<surface>/<operationId>.yaml",
         "readOnly" | "writeOnly" => "what is read and what is written are two types",
         "$defs" | "definitions" => "every type has a file of its own in schemas/",
-        "$schema" | "$id" | "$anchor" | "$dynamicRef" | "title" => {
-            "leave it out: the file's name is the type's name"
-        }
+        "$schema" | "$id" | "$anchor" | "$dynamicRef" | "title" => "leave it out: the file's name is the type's name",
         "contentEncoding" | "contentMediaType" => "say in the description what the text holds",
-        "callbacks" | "links" | "externalDocs" | "style" | "explode" | "allowReserved"
-        | "allowEmptyValue" => "leave it out: the profile has one way for each",
+        "callbacks" | "links" | "externalDocs" | "style" | "explode" | "allowReserved" | "allowEmptyValue" => {
+            "leave it out: the profile has one way for each"
+        }
         _ => return None,
     })
 }

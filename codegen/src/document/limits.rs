@@ -7,15 +7,7 @@ use crate::ir::{Limits, Type};
 use crate::source::{Entry, Value};
 
 /// Every keyword that limits a value.
-pub const KEYWORDS: &[&str] = &[
-    "minLength",
-    "maxLength",
-    "pattern",
-    "minimum",
-    "maximum",
-    "minItems",
-    "maxItems",
-];
+pub const KEYWORDS: &[&str] = &["minLength", "maxLength", "pattern", "minimum", "maximum", "minItems", "maxItems"];
 
 /// The largest integer that JavaScript keeps exactly.
 pub const MAX_SAFE_INTEGER: i64 = (1 << 53) - 1;
@@ -46,20 +38,8 @@ pub fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>, ty: &Type) -> Limi
         min_items: count(reader, fields.get("minItems")),
         max_items: count(reader, fields.get("maxItems")),
     };
-    check_order(
-        reader,
-        fields,
-        "minLength",
-        limits.min_length,
-        limits.max_length,
-    );
-    check_order(
-        reader,
-        fields,
-        "minItems",
-        limits.min_items,
-        limits.max_items,
-    );
+    check_order(reader, fields, "minLength", limits.min_length, limits.max_length);
+    check_order(reader, fields, "minItems", limits.min_items, limits.max_items);
     check_order(reader, fields, "minimum", limits.minimum, limits.maximum);
     check_range(reader, fields, ty, &limits);
     limits
@@ -68,10 +48,7 @@ pub fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>, ty: &Type) -> Limi
 fn fits(keyword: &str, ty: &Type) -> bool {
     match keyword {
         "minLength" | "maxLength" | "pattern" => matches!(ty, Type::String | Type::Uri),
-        "minimum" | "maximum" => matches!(
-            ty,
-            Type::Integer | Type::Unsigned | Type::Int32 | Type::Number
-        ),
+        "minimum" | "maximum" => matches!(ty, Type::Integer | Type::Unsigned | Type::Int32 | Type::Number),
         _ => matches!(ty, Type::List { .. }),
     }
 }
@@ -83,12 +60,7 @@ fn count(reader: &mut Reader<'_>, entry: Option<&Entry>) -> Option<u64> {
         && let Some(entry) = entry
     {
         let message = format!("`{}` is negative", entry.key);
-        reader.problems.report(
-            Code::LimitRange,
-            entry.value.at,
-            message,
-            "a count is 0 or more",
-        );
+        reader.problems.report(Code::LimitRange, entry.value.at, message, "a count is 0 or more");
     }
     count
 }
@@ -99,22 +71,13 @@ fn whole(reader: &mut Reader<'_>, entry: Option<&Entry>) -> Option<i64> {
         Value::Integer(number) => Some(number),
         Value::Number(_) => {
             let message = format!("`{}` is not a whole number", entry.key);
-            let hint =
-                "limits are whole numbers within 2^53 - 1, so that every target has the same";
-            reader
-                .problems
-                .report(Code::LimitRange, entry.value.at, message, hint);
+            let hint = "limits are whole numbers within 2^53 - 1, so that every target has the same";
+            reader.problems.report(Code::LimitRange, entry.value.at, message, hint);
             None
         }
         _ => {
             let what = format!("`{}`", entry.key);
-            wrong_kind(
-                reader.problems,
-                &entry.value,
-                entry.value.at,
-                &what,
-                "a whole number",
-            );
+            wrong_kind(reader.problems, &entry.value, entry.value.at, &what, "a whole number");
             None
         }
     }
@@ -132,12 +95,7 @@ fn check_order<T: PartialOrd>(
     {
         let at = fields.get(lower).map_or(fields.at, |entry| entry.value.at);
         let message = format!("`{lower}` is above its maximum, so no value fits");
-        reader.problems.report(
-            Code::LimitRange,
-            at,
-            message,
-            "swap the two, or correct one",
-        );
+        reader.problems.report(Code::LimitRange, at, message, "swap the two, or correct one");
     }
 }
 
@@ -152,12 +110,7 @@ fn check_range(reader: &mut Reader<'_>, fields: &mut Fields<'_>, ty: &Type, limi
         {
             let at = fields.get(key).map_or(fields.at, |entry| entry.value.at);
             let message = format!("`{key}` is outside {}..={}", range.start(), range.end());
-            reader.problems.report(
-                Code::LimitRange,
-                at,
-                message,
-                "the type itself admits no such value",
-            );
+            reader.problems.report(Code::LimitRange, at, message, "the type itself admits no such value");
         }
     }
 }
@@ -166,19 +119,11 @@ fn check_range(reader: &mut Reader<'_>, fields: &mut Fields<'_>, ty: &Type, limi
 fn check_pattern(reader: &mut Reader<'_>, pattern: &crate::source::Located<String>) {
     let text = &pattern.value;
     let fault = match regex::Regex::new(text) {
-        Err(error) => error
-            .to_string()
-            .lines()
-            .last()
-            .unwrap_or_default()
-            .trim()
-            .to_owned(),
+        Err(error) => error.to_string().lines().last().unwrap_or_default().trim().to_owned(),
         Ok(_)
-            if [
-                "(?P<", "(?i", "(?x", "(?s", "(?m", "\\A", "\\z", "\\p", "[[:",
-            ]
-            .iter()
-            .any(|part| text.contains(part)) =>
+            if ["(?P<", "(?i", "(?x", "(?s", "(?m", "\\A", "\\z", "\\p", "[[:"]
+                .iter()
+                .any(|part| text.contains(part)) =>
         {
             "it uses a construct that ECMAScript does not have".to_owned()
         }

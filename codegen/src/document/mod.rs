@@ -47,11 +47,7 @@ impl Documents {
         self.surfaces
             .values()
             .flat_map(|surface| surface.items.iter().map(move |item| (surface, item)))
-            .flat_map(|(surface, item)| {
-                item.operations
-                    .iter()
-                    .map(move |operation| (surface, operation))
-            })
+            .flat_map(|(surface, item)| item.operations.iter().map(move |operation| (surface, operation)))
     }
 }
 
@@ -74,28 +70,18 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// A reader with nothing read.
     pub fn new(sources: &'a Sources, problems: &'a mut Problems) -> Self {
-        Self {
-            sources,
-            problems,
-            mentions: Vec::new(),
-        }
+        Self { sources, problems, mentions: Vec::new() }
     }
 
     /// Resolves a reference to a type that is used as a value, and notes it.
     pub fn type_reference(&mut self, text: &Located<String>) -> Option<ir::Type> {
-        self.mention(text, false)
-            .map(|name| ir::Type::Named { name })
+        self.mention(text, false).map(|name| ir::Type::Named { name })
     }
 
     /// Resolves a reference to a type, and notes it.
     pub fn mention(&mut self, text: &Located<String>, as_variant: bool) -> Option<String> {
-        let name =
-            crate::source::reference::schema(self.sources, text.at, &text.value, self.problems)?;
-        self.mentions.push(Mention {
-            name: name.clone(),
-            at: text.at,
-            as_variant,
-        });
+        let name = crate::source::reference::schema(self.sources, text.at, &text.value, self.problems)?;
+        self.mentions.push(Mention { name: name.clone(), at: text.at, as_variant });
         Some(name)
     }
 

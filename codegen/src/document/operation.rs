@@ -60,34 +60,14 @@ pub struct PaginationDocument {
 }
 
 /// Reads a surface's file.
-pub fn read_surface(
-    reader: &mut Reader<'_>,
-    file: FileId,
-    name: &str,
-    source: &str,
-    root: &Node,
-) -> SurfaceDocument {
+pub fn read_surface(reader: &mut Reader<'_>, file: FileId, name: &str, source: &str, root: &Node) -> SurfaceDocument {
     let at = Span::start_of(file);
-    let mut surface = SurfaceDocument {
-        name: name.to_owned(),
-        at,
-        source: source.to_owned(),
-        items: Vec::new(),
-    };
+    let mut surface = SurfaceDocument { name: name.to_owned(), at, source: source.to_owned(), items: Vec::new() };
     let Some(entries) = root.as_map() else {
-        wrong_kind(
-            reader.problems,
-            root,
-            at,
-            "a surface",
-            "a mapping of path items",
-        );
+        wrong_kind(reader.problems, root, at, "a surface", "a mapping of path items");
         return surface;
     };
-    surface.items = entries
-        .iter()
-        .map(|entry| read_item(reader, entry))
-        .collect();
+    surface.items = entries.iter().map(|entry| read_item(reader, entry)).collect();
     surface
 }
 
@@ -101,17 +81,12 @@ const METHODS: [(&str, Method); 5] = [
 
 fn read_item(reader: &mut Reader<'_>, entry: &Entry) -> PathItem {
     let name = Located::new(entry.key.clone(), entry.key_at);
-    let mut item = PathItem {
-        name,
-        operations: Vec::new(),
-    };
+    let mut item = PathItem { name, operations: Vec::new() };
     let Some(mut fields) = Fields::open(reader, &entry.value, entry.key_at, "a path item") else {
         return item;
     };
-    let mut found: Vec<(&Entry, Method)> = METHODS
-        .iter()
-        .filter_map(|(key, method)| Some((fields.get(key)?, *method)))
-        .collect();
+    let mut found: Vec<(&Entry, Method)> =
+        METHODS.iter().filter_map(|(key, method)| Some((fields.get(key)?, *method))).collect();
     // As written, so that documents and generated code keep the author's order.
     found.sort_by_key(|(entry, _)| entry.key_at);
     if found.is_empty() {
@@ -123,10 +98,7 @@ fn read_item(reader: &mut Reader<'_>, entry: &Entry) -> PathItem {
             "add `get:`, `post:`, ... or drop the item",
         );
     }
-    item.operations = found
-        .into_iter()
-        .filter_map(|(entry, method)| read_one(reader, entry, method))
-        .collect();
+    item.operations = found.into_iter().filter_map(|(entry, method)| read_one(reader, entry, method)).collect();
     fields.close(reader);
     item
 }
@@ -154,24 +126,14 @@ fn read_one(reader: &mut Reader<'_>, entry: &Entry, method: Method) -> Option<Op
         mentions: Vec::new(),
     };
     let parameters = fields.list(reader, "parameters").unwrap_or_default();
-    operation.parameters = parameters
-        .iter()
-        .filter_map(|node| parameter::read(reader, node))
-        .collect();
-    operation.body = fields
-        .get("requestBody")
-        .and_then(|body| read_body(reader, body));
+    operation.parameters = parameters.iter().filter_map(|node| parameter::read(reader, node)).collect();
+    operation.body = fields.get("requestBody").and_then(|body| read_body(reader, body));
     if let Some(responses) = fields.need(reader, "responses") {
         operation.successes = response::read_all(reader, responses);
     }
     let alternatives = fields.list(reader, "security").unwrap_or_default();
-    operation.security = alternatives
-        .iter()
-        .filter_map(|node| read_security(reader, node))
-        .collect();
-    operation.pagination = fields
-        .get("x-pagination")
-        .and_then(|entry| read_pagination(reader, entry));
+    operation.security = alternatives.iter().filter_map(|node| read_security(reader, node)).collect();
+    operation.pagination = fields.get("x-pagination").and_then(|entry| read_pagination(reader, entry));
     operation.mentions = reader.take_mentions();
     fields.close(reader);
     Some(operation)
@@ -182,37 +144,24 @@ fn read_body(reader: &mut Reader<'_>, entry: &Entry) -> Option<Located<String>> 
     let hint = "write `required: true` and `content: {application/json: {schema: {$ref: ...}}}`";
     let mut fields = Fields::open(reader, &entry.value, entry.key_at, "a body")?;
     if fields.flag(reader, "required").is_none() && !fields.has("required") {
-        reader.problems.report(
-            Code::BodyForm,
-            fields.at,
-            "a body that may be missing",
-            hint,
-        );
+        reader.problems.report(Code::BodyForm, fields.at, "a body that may be missing", hint);
     }
     let content = fields.need(reader, "content")?;
     fields.close(reader);
     let reference = match content.value.as_map() {
         Some([media]) if media.key == "application/json" => {
-            let mut media_fields =
-                Fields::open(reader, &media.value, media.key_at, "a body's content")?;
+            let mut media_fields = Fields::open(reader, &media.value, media.key_at, "a body's content")?;
             let schema = media_fields.need(reader, "schema")?;
             media_fields.close(reader);
             match schema.value.as_map() {
-                Some([reference]) if reference.key == "$ref" => {
-                    super::fields::text(reader, reference)
-                }
+                Some([reference]) if reference.key == "$ref" => super::fields::text(reader, reference),
                 _ => None,
             }
         }
         _ => None,
     };
     let Some(reference) = reference else {
-        reader.problems.report(
-            Code::BodyForm,
-            content.key_at,
-            "a body that is not JSON by reference",
-            hint,
-        );
+        reader.problems.report(Code::BodyForm, content.key_at, "a body that is not JSON by reference", hint);
         return None;
     };
     let name = reader.mention(&reference, false)?;
@@ -222,36 +171,16 @@ fn read_body(reader: &mut Reader<'_>, entry: &Entry) -> Option<Located<String>> 
 /// One alternative: `{scheme: []}`, several that go together, or `{}`.
 fn read_security(reader: &mut Reader<'_>, node: &Node) -> Option<Vec<Located<String>>> {
     let Some(entries) = node.as_map() else {
-        wrong_kind(
-            reader.problems,
-            node,
-            node.at,
-            "a security alternative",
-            "a mapping such as `{deviceToken: []}`",
-        );
+        wrong_kind(reader.problems, node, node.at, "a security alternative", "a mapping such as `{deviceToken: []}`");
         return None;
     };
     for entry in entries {
-        if entry
-            .value
-            .as_list()
-            .is_none_or(|scopes| !scopes.is_empty())
-        {
+        if entry.value.as_list().is_none_or(|scopes| !scopes.is_empty()) {
             let message = "the profile knows no scopes";
-            reader.problems.report(
-                Code::SecurityScheme,
-                entry.value.at,
-                message,
-                format!("write `{}: []`", entry.key),
-            );
+            reader.problems.report(Code::SecurityScheme, entry.value.at, message, format!("write `{}: []`", entry.key));
         }
     }
-    Some(
-        entries
-            .iter()
-            .map(|entry| Located::new(entry.key.clone(), entry.key_at))
-            .collect(),
-    )
+    Some(entries.iter().map(|entry| Located::new(entry.key.clone(), entry.key_at)).collect())
 }
 
 fn read_pagination(reader: &mut Reader<'_>, entry: &Entry) -> Option<PaginationDocument> {
@@ -260,10 +189,5 @@ fn read_pagination(reader: &mut Reader<'_>, entry: &Entry) -> Option<PaginationD
     let next = fields.need_text(reader, "next");
     let cursor = fields.need_text(reader, "cursor");
     fields.close(reader);
-    Some(PaginationDocument {
-        at: entry.key_at,
-        items: items?,
-        next: next?,
-        cursor: cursor?,
-    })
+    Some(PaginationDocument { at: entry.key_at, items: items?, next: next?, cursor: cursor? })
 }

@@ -40,9 +40,7 @@ pub fn read(reader: &mut Reader<'_>, node: &Node) -> Option<ParameterDocument> {
     let mut default = None;
     let value = schema.and_then(|entry| {
         let mut inner = Fields::open(reader, &entry.value, entry.key_at, "a parameter's schema")?;
-        default = inner
-            .get("default")
-            .and_then(|entry| scalar(reader, &entry.value));
+        default = inner.get("default").and_then(|entry| scalar(reader, &entry.value));
         let value = value::read(reader, &mut inner)?;
         inner.close(reader);
         Some(value)
@@ -70,12 +68,7 @@ fn read_place(reader: &mut Reader<'_>, place: &Located<String>) -> Option<Place>
         "header" => Some(Place::Header),
         other => {
             let message = format!("a parameter in `{other}`");
-            reader.problems.report(
-                Code::WrongValue,
-                place.at,
-                message,
-                "a parameter is in path, query or header",
-            );
+            reader.problems.report(Code::WrongValue, place.at, message, "a parameter is in path, query or header");
             None
         }
     }

@@ -20,28 +20,14 @@ pub struct SuccessDocument {
 /// Reads `responses`.
 pub fn read_all(reader: &mut Reader<'_>, entry: &Entry) -> Vec<SuccessDocument> {
     let Some(entries) = entry.value.as_map() else {
-        wrong_kind(
-            reader.problems,
-            &entry.value,
-            entry.value.at,
-            "`responses`",
-            "a mapping of statuses",
-        );
+        wrong_kind(reader.problems, &entry.value, entry.value.at, "`responses`", "a mapping of statuses");
         return Vec::new();
     };
     if entries.is_empty() {
         let message = "an operation without a success";
-        reader.problems.report(
-            Code::SuccessStatus,
-            entry.key_at,
-            message,
-            "add the status that it answers with",
-        );
+        reader.problems.report(Code::SuccessStatus, entry.key_at, message, "add the status that it answers with");
     }
-    entries
-        .iter()
-        .filter_map(|entry| read_one(reader, entry))
-        .collect()
+    entries.iter().filter_map(|entry| read_one(reader, entry)).collect()
 }
 
 fn read_one(reader: &mut Reader<'_>, entry: &Entry) -> Option<SuccessDocument> {
@@ -57,9 +43,7 @@ fn read_one(reader: &mut Reader<'_>, entry: &Entry) -> Option<SuccessDocument> {
                 "a success is 200, 201, 202 or 204"
             };
             let message = format!("`{other}` is no success that the profile knows");
-            reader
-                .problems
-                .report(Code::SuccessStatus, entry.key_at, message, hint);
+            reader.problems.report(Code::SuccessStatus, entry.key_at, message, hint);
             return None;
         }
     };
@@ -70,37 +54,19 @@ fn read_one(reader: &mut Reader<'_>, entry: &Entry) -> Option<SuccessDocument> {
         Some(content) => read_content(reader, content),
     };
     fields.close(reader);
-    if status == 204
-        && content
-            .as_ref()
-            .is_some_and(|content| *content != Content::Empty)
-    {
+    if status == 204 && content.as_ref().is_some_and(|content| *content != Content::Empty) {
         let message = "204 means no content, and here is some";
-        reader.problems.report(
-            Code::ResponseContent,
-            entry.key_at,
-            message,
-            "drop the content, or answer 200",
-        );
+        reader.problems.report(Code::ResponseContent, entry.key_at, message, "drop the content, or answer 200");
     }
-    Some(SuccessDocument {
-        status,
-        at: entry.key_at,
-        description,
-        content,
-    })
+    Some(SuccessDocument { status, at: entry.key_at, description, content })
 }
 
-const HINT: &str = "the content is `application/json` with a `$ref` or a list of one, `text/plain` with `type: string`, or left out";
+const HINT: &str =
+    "the content is `application/json` with a `$ref` or a list of one, `text/plain` with `type: string`, or left out";
 
 fn read_content(reader: &mut Reader<'_>, entry: &Entry) -> Option<Content> {
     let Some([media]) = entry.value.as_map() else {
-        reader.problems.report(
-            Code::ResponseContent,
-            entry.key_at,
-            "not exactly one kind of content",
-            HINT,
-        );
+        reader.problems.report(Code::ResponseContent, entry.key_at, "not exactly one kind of content", HINT);
         return None;
     };
     let mut fields = Fields::open(reader, &media.value, media.key_at, "a response's content")?;
@@ -111,12 +77,7 @@ fn read_content(reader: &mut Reader<'_>, entry: &Entry) -> Option<Content> {
         "text/plain" if is_text(schema) => return Some(Content::Text),
         _ => {}
     }
-    reader.problems.report(
-        Code::ResponseContent,
-        media.key_at,
-        "content that the profile does not know",
-        HINT,
-    );
+    reader.problems.report(Code::ResponseContent, media.key_at, "content that the profile does not know", HINT);
     None
 }
 
@@ -130,11 +91,7 @@ fn read_json(reader: &mut Reader<'_>, schema: &Entry) -> Option<Content> {
     let listed = schema.value.get("items").is_some();
     let reference = text(reader, reference)?;
     let ty = reader.mention(&reference, false)?;
-    Some(if listed {
-        Content::JsonList { ty }
-    } else {
-        Content::Json { ty }
-    })
+    Some(if listed { Content::JsonList { ty } } else { Content::Json { ty } })
 }
 
 /// The `$ref` of `{$ref}` or of `{type: array, items: {$ref}}`.

@@ -48,12 +48,7 @@ pub fn read(reader: &mut Reader<'_>, file: FileId, root: &Node) -> RouteMap {
         && version.value != "3.1.1"
     {
         let message = format!("OpenAPI {version} is not read");
-        reader.problems.report(
-            Code::WrongValue,
-            version.at,
-            message,
-            "write `openapi: 3.1.0`",
-        );
+        reader.problems.report(Code::WrongValue, version.at, message, "write `openapi: 3.1.0`");
     }
     if let Some(info) = fields.need(reader, "info") {
         read_info(reader, info, &mut map);
@@ -70,8 +65,7 @@ pub fn read(reader: &mut Reader<'_>, file: FileId, root: &Node) -> RouteMap {
         map.tags.extend(read_tag(reader, tag));
     }
     if let Some(components) = fields.get("components")
-        && let Some(mut inner) =
-            Fields::open(reader, &components.value, components.key_at, "`components`")
+        && let Some(mut inner) = Fields::open(reader, &components.value, components.key_at, "`components`")
     {
         if let Some(schemes) = inner.get("securitySchemes") {
             read_schemes(reader, schemes, &mut map);
@@ -89,14 +83,8 @@ fn read_info(reader: &mut Reader<'_>, info: &Entry, map: &mut RouteMap) {
     let Some(mut fields) = Fields::open(reader, &info.value, info.key_at, "`info`") else {
         return;
     };
-    map.title = fields
-        .need_text(reader, "title")
-        .map(|title| title.value)
-        .unwrap_or_default();
-    map.version = fields
-        .need_text(reader, "version")
-        .map(|version| version.value)
-        .unwrap_or_default();
+    map.title = fields.need_text(reader, "title").map(|title| title.value).unwrap_or_default();
+    map.version = fields.need_text(reader, "version").map(|version| version.value).unwrap_or_default();
     map.description = fields.need_prose(reader, "description");
     if let Some(license) = fields.get("license")
         && let Some(mut inner) = Fields::open(reader, &license.value, license.key_at, "a license")
@@ -113,27 +101,17 @@ fn read_tag(reader: &mut Reader<'_>, node: &Node) -> Option<Tag> {
     let name = fields.need_text(reader, "name");
     let description = fields.need_prose(reader, "description");
     fields.close(reader);
-    Some(Tag {
-        name: name?,
-        description,
-    })
+    Some(Tag { name: name?, description })
 }
 
 fn read_schemes(reader: &mut Reader<'_>, entry: &Entry, map: &mut RouteMap) {
     let Some(schemes) = entry.value.as_map() else {
-        wrong_kind(
-            reader.problems,
-            &entry.value,
-            entry.value.at,
-            "`securitySchemes`",
-            "a mapping",
-        );
+        wrong_kind(reader.problems, &entry.value, entry.value.at, "`securitySchemes`", "a mapping");
         return;
     };
     for scheme in schemes {
         if let Some(read) = read_scheme(reader, scheme) {
-            map.schemes
-                .insert(scheme.key.clone(), Located::new(read, scheme.key_at));
+            map.schemes.insert(scheme.key.clone(), Located::new(read, scheme.key_at));
         }
     }
 }
@@ -146,10 +124,7 @@ fn read_scheme(reader: &mut Reader<'_>, entry: &Entry) -> Option<SecurityScheme>
         "apiKey" => {
             let place = fields.need_text(reader, "in");
             let header = fields.need_text(reader, "name");
-            (place?.value == "header").then_some(SecurityScheme::ApiKey {
-                header: header?.value,
-                description,
-            })
+            (place?.value == "header").then_some(SecurityScheme::ApiKey { header: header?.value, description })
         }
         "http" => {
             let scheme = fields.need_text(reader, "scheme");
@@ -172,33 +147,19 @@ fn read_scheme(reader: &mut Reader<'_>, entry: &Entry) -> Option<SecurityScheme>
 
 fn read_routes(reader: &mut Reader<'_>, entry: &Entry, map: &mut RouteMap) {
     let Some(paths) = entry.value.as_map() else {
-        wrong_kind(
-            reader.problems,
-            &entry.value,
-            entry.value.at,
-            "`paths`",
-            "a mapping",
-        );
+        wrong_kind(reader.problems, &entry.value, entry.value.at, "`paths`", "a mapping");
         return;
     };
     for path in paths {
         let Some(mut fields) = Fields::open(reader, &path.value, path.key_at, "a route") else {
             continue;
         };
-        let item = fields
-            .need(reader, "$ref")
-            .and_then(|entry| text(reader, entry));
+        let item = fields.need(reader, "$ref").and_then(|entry| text(reader, entry));
         fields.close(reader);
         let Some(item) = item else { continue };
-        if let Some((surface, name)) =
-            reference::path_item(reader.sources, item.at, &item.value, reader.problems)
-        {
+        if let Some((surface, name)) = reference::path_item(reader.sources, item.at, &item.value, reader.problems) {
             let path = Located::new(path.key.clone(), path.key_at);
-            map.routes.push(Route {
-                path,
-                surface,
-                item: Located::new(name, item.at),
-            });
+            map.routes.push(Route { path, surface, item: Located::new(name, item.at) });
         }
     }
 }

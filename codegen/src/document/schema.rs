@@ -28,18 +28,10 @@ pub struct SchemaDocument {
 /// The four kinds of type.
 #[derive(Debug)]
 pub enum SchemaShape {
-    Object {
-        properties: Vec<Property>,
-    },
-    Enum {
-        values: Vec<Located<String>>,
-        descriptions: IndexMap<String, String>,
-    },
+    Object { properties: Vec<Property> },
+    Enum { values: Vec<Located<String>>, descriptions: IndexMap<String, String> },
     Union(UnionDocument),
-    Alias {
-        ty: ir::Type,
-        limits: ir::Limits,
-    },
+    Alias { ty: ir::Type, limits: ir::Limits },
 }
 
 /// A property of an object.
@@ -61,13 +53,7 @@ pub enum PropertyKind {
 }
 
 /// Reads a file of `schemas/`.
-pub fn read(
-    reader: &mut Reader<'_>,
-    file: FileId,
-    name: &str,
-    source: &str,
-    root: &Node,
-) -> SchemaDocument {
+pub fn read(reader: &mut Reader<'_>, file: FileId, name: &str, source: &str, root: &Node) -> SchemaDocument {
     let at = Span::start_of(file);
     let mut document = SchemaDocument {
         name: name.to_owned(),
@@ -120,10 +106,7 @@ fn shape(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<SchemaShape
             "say where it is used that it may be null: `anyOf: [{$ref: ...}, {type: \"null\"}]`",
         );
     }
-    Some(SchemaShape::Alias {
-        ty: value.ty,
-        limits: value.limits,
-    })
+    Some(SchemaShape::Alias { ty: value.ty, limits: value.limits })
 }
 
 fn object(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<SchemaShape> {
@@ -131,19 +114,12 @@ fn object(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<SchemaShap
     let required = fields.texts(reader, "required");
     let properties = fields.need(reader, "properties")?;
     let Some(entries) = properties.value.as_map() else {
-        wrong_kind(
-            reader.problems,
-            &properties.value,
-            properties.value.at,
-            "`properties`",
-            "a mapping",
-        );
+        wrong_kind(reader.problems, &properties.value, properties.value.at, "`properties`", "a mapping");
         return None;
     };
     for (index, name) in required.iter().enumerate() {
         if !entries.iter().any(|entry| entry.key == name.value) {
-            let near =
-                crate::names::nearest(&name.value, entries.iter().map(|entry| entry.key.as_str()));
+            let near = crate::names::nearest(&name.value, entries.iter().map(|entry| entry.key.as_str()));
             reader.problems.report(
                 Code::RequiredUnknown,
                 name.at,
@@ -154,10 +130,7 @@ fn object(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<SchemaShap
                 ),
             );
         }
-        if let Some(first) = required[..index]
-            .iter()
-            .find(|other| other.value == name.value)
-        {
+        if let Some(first) = required[..index].iter().find(|other| other.value == name.value) {
             reader.problems.report_with(
                 Code::RequiredUnknown,
                 name.at,
@@ -168,10 +141,7 @@ fn object(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<SchemaShap
         }
     }
     let is_required = |entry: &Entry| required.iter().any(|name| name.value == entry.key);
-    let properties = entries
-        .iter()
-        .map(|entry| property(reader, entry, is_required(entry)))
-        .collect();
+    let properties = entries.iter().map(|entry| property(reader, entry, is_required(entry))).collect();
     Some(SchemaShape::Object { properties })
 }
 
@@ -213,11 +183,6 @@ pub(super) fn expect_type(reader: &mut Reader<'_>, fields: &mut Fields<'_>, want
         && found.value != wanted
     {
         let message = format!("the type here is `{wanted}`, not `{found}`");
-        reader.problems.report(
-            Code::WrongValue,
-            found.at,
-            message,
-            format!("write `type: {wanted}`"),
-        );
+        reader.problems.report(Code::WrongValue, found.at, message, format!("write `type: {wanted}`"));
     }
 }

@@ -20,9 +20,7 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<U
     for key in ["oneOf", "discriminator"] {
         if !fields.has(key) {
             let message = format!("a union without `{key}`");
-            reader
-                .problems
-                .report(Code::UnionForm, fields.at, message, hint);
+            reader.problems.report(Code::UnionForm, fields.at, message, hint);
         }
     }
     let mut variants = Vec::new();
@@ -30,12 +28,7 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<U
         let reference = match node.as_map() {
             Some([entry]) if entry.key == "$ref" => text(reader, entry),
             _ => {
-                reader.problems.report(
-                    Code::UnionForm,
-                    node.at,
-                    "a variant that is not just a reference",
-                    hint,
-                );
+                reader.problems.report(Code::UnionForm, node.at, "a variant that is not just a reference", hint);
                 None
             }
         };
@@ -46,12 +39,7 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<U
         }
     }
     let discriminator = fields.get("discriminator")?;
-    let mut inner = Fields::open(
-        reader,
-        &discriminator.value,
-        discriminator.key_at,
-        "a discriminator",
-    )?;
+    let mut inner = Fields::open(reader, &discriminator.value, discriminator.key_at, "a discriminator")?;
     let property = inner.need_text(reader, "propertyName");
     let mut mapping = Vec::new();
     if let Some(entry) = inner.need(reader, "mapping")
@@ -60,25 +48,12 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<U
         mapping.append(&mut tags);
     }
     inner.close(reader);
-    Some(UnionDocument {
-        variants,
-        discriminator: property?,
-        mapping,
-    })
+    Some(UnionDocument { variants, discriminator: property?, mapping })
 }
 
-fn mapping_entries(
-    reader: &mut Reader<'_>,
-    entry: &Entry,
-) -> Option<Vec<(Located<String>, Located<String>)>> {
+fn mapping_entries(reader: &mut Reader<'_>, entry: &Entry) -> Option<Vec<(Located<String>, Located<String>)>> {
     let Some(entries) = entry.value.as_map() else {
-        wrong_kind(
-            reader.problems,
-            &entry.value,
-            entry.value.at,
-            "`mapping`",
-            "a mapping",
-        );
+        wrong_kind(reader.problems, &entry.value, entry.value.at, "`mapping`", "a mapping");
         return None;
     };
     let mut mapping = Vec::new();
@@ -87,10 +62,7 @@ fn mapping_entries(
             continue;
         };
         if let Some(name) = reader.mention(&text, true) {
-            mapping.push((
-                Located::new(entry.key.clone(), entry.key_at),
-                Located::new(name, text.at),
-            ));
+            mapping.push((Located::new(entry.key.clone(), entry.key_at), Located::new(name, text.at)));
         }
     }
     Some(mapping)

@@ -35,9 +35,7 @@ impl ValueDocument {
 /// Reads a reference, a nullable reference or an inline value.
 pub fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<ValueDocument> {
     if let Some(reference) = fields.text(reader, "$ref") {
-        return reader
-            .type_reference(&reference)
-            .map(|ty| ValueDocument::plain(ty, false));
+        return reader.type_reference(&reference).map(|ty| ValueDocument::plain(ty, false));
     }
     if let Some(choice) = fields.get("anyOf") {
         return nullable_reference(reader, choice);
@@ -50,19 +48,16 @@ fn nullable_reference(reader: &mut Reader<'_>, choice: &Entry) -> Option<ValueDo
     let items = choice.value.as_list().unwrap_or_default();
     let is_null = |node: &Node| matches!(node.as_map(), Some([entry]) if entry.key == "type" && entry.value.as_text() == Some("null"));
     let reference = |node: &Node| match node.as_map() {
-        Some([entry]) if entry.key == "$ref" => entry
-            .value
-            .as_text()
-            .map(|text| Located::new(text.to_owned(), entry.value.at)),
+        Some([entry]) if entry.key == "$ref" => {
+            entry.value.as_text().map(|text| Located::new(text.to_owned(), entry.value.at))
+        }
         _ => None,
     };
     if let [first, second] = items
         && is_null(second)
         && let Some(reference) = reference(first)
     {
-        return reader
-            .type_reference(&reference)
-            .map(|ty| ValueDocument::plain(ty, true));
+        return reader.type_reference(&reference).map(|ty| ValueDocument::plain(ty, true));
     }
     reader.problems.report(
         Code::NullableForm,
@@ -81,35 +76,21 @@ pub fn inline(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<ValueD
     let entry = fields.need(reader, "type")?;
     let (name, nullable) = type_name(reader, entry)?;
     let ty = match name.value.as_str() {
-        "array" => Type::List {
-            item: Box::new(element(reader, fields, "items")?),
-        },
+        "array" => Type::List { item: Box::new(element(reader, fields, "items")?) },
         "object" => object(reader, fields)?,
         _ => scalar(reader, fields, &name)?,
     };
     let limits = limits::read(reader, fields, &ty);
     let ty = narrowed(ty, &limits);
-    Some(ValueDocument {
-        ty,
-        nullable,
-        limits,
-    })
+    Some(ValueDocument { ty, nullable, limits })
 }
 
 /// Reports constructs that need a file of their own. Answers whether there was one.
 fn refuse_inline(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> bool {
     let cases = [
-        (
-            "properties",
-            Code::InlineObject,
-            "an object is written inline",
-        ),
+        ("properties", Code::InlineObject, "an object is written inline"),
         ("oneOf", Code::InlineObject, "a union is written inline"),
-        (
-            "discriminator",
-            Code::InlineObject,
-            "a union is written inline",
-        ),
+        ("discriminator", Code::InlineObject, "a union is written inline"),
         ("enum", Code::InlineEnum, "an enum is written inline"),
     ];
     for (key, code, message) in cases {
@@ -134,9 +115,7 @@ fn type_name(reader: &mut Reader<'_>, entry: &Entry) -> Option<(Located<String>,
         _ => (None, false),
     };
     match name {
-        Some(name) if name != "null" => {
-            Some((Located::new(name.to_owned(), entry.value.at), nullable))
-        }
+        Some(name) if name != "null" => Some((Located::new(name.to_owned(), entry.value.at), nullable)),
         _ => {
             reader.problems.report(
                 Code::NullableForm,
@@ -149,11 +128,7 @@ fn type_name(reader: &mut Reader<'_>, entry: &Entry) -> Option<(Located<String>,
     }
 }
 
-fn scalar(
-    reader: &mut Reader<'_>,
-    fields: &mut Fields<'_>,
-    name: &Located<String>,
-) -> Option<Type> {
+fn scalar(reader: &mut Reader<'_>, fields: &mut Fields<'_>, name: &Located<String>) -> Option<Type> {
     let format = fields.text(reader, "format");
     let word = format.as_ref().map(|format| format.value.as_str());
     let ty = match (name.value.as_str(), word) {
@@ -183,12 +158,7 @@ fn scalar(
             };
             let message = format!("unknown format `{other}` of {kind}");
             let at = format.as_ref().map_or(name.at, |format| format.at);
-            reader.problems.report(
-                Code::UnknownType,
-                at,
-                message,
-                format!("the formats of {kind}: {known}"),
-            );
+            reader.problems.report(Code::UnknownType, at, message, format!("the formats of {kind}: {known}"));
             return None;
         }
         (other, _) => {
@@ -226,20 +196,14 @@ fn object(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Type> {
             );
             None
         }
-        _ => Some(Type::Map {
-            value: Box::new(element(reader, fields, "additionalProperties")?),
-        }),
+        _ => Some(Type::Map { value: Box::new(element(reader, fields, "additionalProperties")?) }),
     }
 }
 
 /// What a list or map holds: a reference or a plain scalar.
 fn element(reader: &mut Reader<'_>, fields: &mut Fields<'_>, key: &'static str) -> Option<Type> {
     let entry = fields.need(reader, key)?;
-    let what = if key == "items" {
-        "the items of a list"
-    } else {
-        "the values of a map"
-    };
+    let what = if key == "items" { "the items of a list" } else { "the values of a map" };
     let mut inner = Fields::open(reader, &entry.value, entry.key_at, what)?;
     if let Some(reference) = inner.text(reader, "$ref") {
         inner.close(reader);
@@ -253,9 +217,7 @@ fn element(reader: &mut Reader<'_>, fields: &mut Fields<'_>, key: &'static str) 
     let (name, nullable) = type_name(reader, type_entry)?;
     if nullable || matches!(name.value.as_str(), "array" | "object") {
         let message = format!("{what} are neither a plain scalar nor a reference");
-        reader
-            .problems
-            .report(Code::NestedContainer, name.at, message, hint);
+        reader.problems.report(Code::NestedContainer, name.at, message, hint);
         return None;
     }
     let mut ty = scalar(reader, &mut inner, &name)?;
@@ -265,14 +227,9 @@ fn element(reader: &mut Reader<'_>, fields: &mut Fields<'_>, key: &'static str) 
         ty = Type::Unsigned;
     }
     for limit in limits::KEYWORDS {
-        if let Some(entry) = inner
-            .get(limit)
-            .filter(|_| ty != Type::Unsigned || *limit != "minimum")
-        {
+        if let Some(entry) = inner.get(limit).filter(|_| ty != Type::Unsigned || *limit != "minimum") {
             let message = format!("{what} have a limit of their own");
-            reader
-                .problems
-                .report(Code::NestedContainer, entry.key_at, message, hint);
+            reader.problems.report(Code::NestedContainer, entry.key_at, message, hint);
         }
     }
     inner.close(reader);

@@ -35,12 +35,7 @@ pub fn check(sources: &Sources, documents: &Documents, problems: &mut Problems) 
             && !documents.route_map.schemes.contains_key(scheme)
         {
             let message = format!("openapi.yaml declares no scheme `{scheme}`");
-            problems.report(
-                Code::ErrorImpliedBy,
-                rule.at,
-                message,
-                "name one of `components.securitySchemes`",
-            );
+            problems.report(Code::ErrorImpliedBy, rule.at, message, "name one of `components.securitySchemes`");
             continue;
         }
         let outside = rule.is_some_and(|rule| rule.value == ImpliedBy::Server);
@@ -57,10 +52,7 @@ pub fn check(sources: &Sources, documents: &Documents, problems: &mut Problems) 
 
 fn declared(documents: &Documents, operation: &OperationDocument, problems: &mut Problems) {
     for (index, code) in operation.errors.iter().enumerate() {
-        if let Some(first) = operation.errors[..index]
-            .iter()
-            .find(|other| other.value == code.value)
-        {
+        if let Some(first) = operation.errors[..index].iter().find(|other| other.value == code.value) {
             problems.report_with(
                 Code::ErrorTwice,
                 code.at,
@@ -70,23 +62,16 @@ fn declared(documents: &Documents, operation: &OperationDocument, problems: &mut
             );
         }
         let Some(entry) = documents.errors.get(&code.value) else {
-            let near =
-                crate::names::nearest(&code.value, documents.errors.keys().map(String::as_str));
+            let near = crate::names::nearest(&code.value, documents.errors.keys().map(String::as_str));
             problems.report(
                 Code::ErrorUnknown,
                 code.at,
                 format!("errors.yaml has no code `{code}`"),
-                near.map_or_else(
-                    || "add it there first".to_owned(),
-                    |near| format!("did you mean `{near}`?"),
-                ),
+                near.map_or_else(|| "add it there first".to_owned(), |near| format!("did you mean `{near}`?")),
             );
             continue;
         };
-        let implied = entry
-            .implied_by
-            .as_ref()
-            .filter(|rule| rule.value.applies_to(operation));
+        let implied = entry.implied_by.as_ref().filter(|rule| rule.value.applies_to(operation));
         if let Some(rule) = implied {
             problems.report_with(
                 Code::ErrorImplied,
@@ -96,18 +81,9 @@ fn declared(documents: &Documents, operation: &OperationDocument, problems: &mut
                 vec![(rule.at, "implied here".to_owned())],
             );
         }
-        if entry
-            .implied_by
-            .as_ref()
-            .is_some_and(|rule| rule.value == ImpliedBy::Server)
-        {
+        if entry.implied_by.as_ref().is_some_and(|rule| rule.value == ImpliedBy::Server) {
             let message = format!("`{code}` is answered outside any operation");
-            problems.report(
-                Code::ErrorImplied,
-                code.at,
-                message,
-                "leave it out of `x-errors`",
-            );
+            problems.report(Code::ErrorImplied, code.at, message, "leave it out of `x-errors`");
         }
     }
 }

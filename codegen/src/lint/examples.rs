@@ -14,9 +14,7 @@ pub fn check(sources: &Sources, documents: &Documents, options: Options, problem
                 Code::ExampleMissing,
                 operation.id.at,
                 format!("`{}` has no example", operation.id),
-                format!(
-                    "write {path}; `--without-examples` leaves this rule out while a spec is young"
-                ),
+                format!("write {path}; `--without-examples` leaves this rule out while a spec is young"),
             );
         }
     }
@@ -29,13 +27,9 @@ pub fn check(sources: &Sources, documents: &Documents, options: Options, problem
             }
             _ => continue,
         };
-        let exists = documents
-            .operations()
-            .any(|(s, o)| s.name == surface && o.id.value == operation);
+        let exists = documents.operations().any(|(s, o)| s.name == surface && o.id.value == operation);
         if !exists {
-            let near = documents
-                .operations()
-                .find(|(_, other)| other.id.value == operation);
+            let near = documents.operations().find(|(_, other)| other.id.value == operation);
             problems.report(
                 Code::ExampleStray,
                 Span::start_of(file),
@@ -53,11 +47,6 @@ pub fn check(sources: &Sources, documents: &Documents, options: Options, problem
 fn error_example(documents: &Documents, code: &str, at: Span, problems: &mut Problems) {
     if !documents.errors.contains_key(code) {
         let message = format!("errors.yaml has no code `{code}`");
-        problems.report(
-            Code::ExampleStray,
-            at,
-            message,
-            "rename the file after its code, or delete it",
-        );
+        problems.report(Code::ExampleStray, at, message, "rename the file after its code, or delete it");
     }
 }

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::diagnostic::{Code, Problems};
-use crate::document::{
-    Documents, OperationDocument, ParameterDocument, SchemaDocument, SchemaShape,
-};
+use crate::document::{Documents, OperationDocument, ParameterDocument, SchemaDocument, SchemaShape};
 use crate::ir::Place;
 use crate::names::{camel, is_pascal, is_snake, snake, words};
 use crate::source::{Located, Span};
@@ -22,12 +20,7 @@ pub fn check(documents: &Documents, problems: &mut Problems) {
     for surface in documents.surfaces.values() {
         if !is_snake(&surface.name) {
             let message = format!("the surface `{}` is not snake_case", surface.name);
-            problems.report(
-                Code::NameForm,
-                surface.at,
-                message,
-                "rename the file: it names a module in every target",
-            );
+            problems.report(Code::NameForm, surface.at, message, "rename the file: it names a module in every target");
         }
     }
     for (_, operation) in documents.operations() {
@@ -36,43 +29,19 @@ pub fn check(documents: &Documents, problems: &mut Problems) {
     for entry in documents.errors.values() {
         if !is_snake(&entry.code.value) {
             let message = format!("the code `{}` is not snake_case", entry.code);
-            problems.report(
-                Code::NameForm,
-                entry.code.at,
-                message,
-                "write it like `run_not_found`",
-            );
+            problems.report(Code::NameForm, entry.code.at, message, "write it like `run_not_found`");
         }
     }
-    let types: Vec<_> = documents
-        .schemas
-        .values()
-        .map(|schema| Located::new(schema.name.clone(), schema.at))
-        .collect();
+    let types: Vec<_> = documents.schemas.values().map(|schema| Located::new(schema.name.clone(), schema.at)).collect();
     clashes("types", &types, problems);
-    let surfaces: Vec<_> = documents
-        .surfaces
-        .values()
-        .map(|it| Located::new(it.name.clone(), it.at))
-        .collect();
+    let surfaces: Vec<_> = documents.surfaces.values().map(|it| Located::new(it.name.clone(), it.at)).collect();
     clashes("surfaces", &surfaces, problems);
-    let operations: Vec<_> = documents
-        .operations()
-        .map(|(_, operation)| operation.id.clone())
-        .collect();
+    let operations: Vec<_> = documents.operations().map(|(_, operation)| operation.id.clone()).collect();
     clashes("operations", &operations, problems);
-    let codes: Vec<_> = documents
-        .errors
-        .values()
-        .map(|entry| entry.code.clone())
-        .collect();
+    let codes: Vec<_> = documents.errors.values().map(|entry| entry.code.clone()).collect();
     clashes("error codes", &codes, problems);
-    let schemes: Vec<_> = documents
-        .route_map
-        .schemes
-        .iter()
-        .map(|(name, scheme)| Located::new(name.clone(), scheme.at))
-        .collect();
+    let schemes: Vec<_> =
+        documents.route_map.schemes.iter().map(|(name, scheme)| Located::new(name.clone(), scheme.at)).collect();
     clashes("security schemes", &schemes, problems);
 }
 
@@ -91,10 +60,7 @@ fn members(schema: &SchemaDocument, problems: &mut Problems) {
     let mut needless = true;
     match &schema.shape {
         Some(SchemaShape::Object { properties }) => {
-            let names: Vec<_> = properties
-                .iter()
-                .map(|property| property.name.clone())
-                .collect();
+            let names: Vec<_> = properties.iter().map(|property| property.name.clone()).collect();
             for name in &names {
                 if !usable(name, problems) || is_snake(&name.value) {
                     continue;
@@ -159,26 +125,19 @@ fn parameters(operation: &OperationDocument, problems: &mut Problems) {
     let mut names: Vec<Located<String>> = Vec::new();
     for (index, parameter) in operation.parameters.iter().enumerate() {
         let same = |other: &ParameterDocument| {
-            other.place == parameter.place
-                && other.name.value.eq_ignore_ascii_case(&parameter.name.value)
+            other.place == parameter.place && other.name.value.eq_ignore_ascii_case(&parameter.name.value)
         };
         if !operation.parameters[..index].iter().any(same) {
             names.push(parameter.name.clone());
         }
     }
-    names.extend(
-        operation
-            .body
-            .as_ref()
-            .map(|body| Located::new("body".to_owned(), body.at)),
-    );
+    names.extend(operation.body.as_ref().map(|body| Located::new("body".to_owned(), body.at)));
     clashes("parameters", &names, problems);
 }
 
 fn is_header(name: &str) -> bool {
     let part = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_uppercase())
-            && part.chars().all(|c| c.is_ascii_alphanumeric())
+        part.starts_with(|c: char| c.is_ascii_uppercase()) && part.chars().all(|c| c.is_ascii_alphanumeric())
     };
     name.split('-').all(part)
 }
@@ -186,12 +145,7 @@ fn is_header(name: &str) -> bool {
 fn report_needless(at: Option<Span>, problems: &mut Problems) {
     if let Some(at) = at {
         let message = "every name here obeys the rule anyway";
-        problems.report(
-            Code::NeedlessInheritance,
-            at,
-            message,
-            "drop `x-inherited-names`",
-        );
+        problems.report(Code::NeedlessInheritance, at, message, "drop `x-inherited-names`");
     }
 }
 
@@ -209,12 +163,7 @@ fn usable(name: &Located<String>, problems: &mut Problems) -> bool {
     } else {
         return true;
     };
-    problems.report(
-        Code::NameUnusable,
-        name.at,
-        fault,
-        "no target can make an identifier of it; rename it",
-    );
+    problems.report(Code::NameUnusable, name.at, fault, "no target can make an identifier of it; rename it");
     false
 }
 

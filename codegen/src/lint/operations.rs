@@ -61,12 +61,7 @@ fn tag(surface: &SurfaceDocument, operation: &OperationDocument, problems: &mut 
             problems.report(Code::OperationTag, tag.at, message, hint);
         }
         [] => {}
-        [_, second, ..] => problems.report(
-            Code::OperationTag,
-            second.at,
-            "an operation has exactly one tag",
-            hint,
-        ),
+        [_, second, ..] => problems.report(Code::OperationTag, second.at, "an operation has exactly one tag", hint),
     }
 }
 
@@ -74,12 +69,7 @@ fn body(operation: &OperationDocument, problems: &mut Problems) {
     if operation.has_body && matches!(operation.method, Method::Get | Method::Delete) {
         let at = operation.body.as_ref().map_or(operation.at, |body| body.at);
         let hint = "use query parameters, or another method";
-        problems.report(
-            Code::BodyForm,
-            at,
-            "a GET or DELETE takes no body: not every proxy passes it on",
-            hint,
-        );
+        problems.report(Code::BodyForm, at, "a GET or DELETE takes no body: not every proxy passes it on", hint);
     }
 }
 
@@ -92,11 +82,7 @@ fn idempotency(operation: &OperationDocument, problems: &mut Problems) {
             "drop it: GET, PUT and DELETE can be repeated anyway, and PATCH should be made so",
         ),
         None if operation.method == Method::Post => {
-            if let Some(created) = operation
-                .successes
-                .iter()
-                .find(|success| success.status == 201)
-            {
+            if let Some(created) = operation.successes.iter().find(|success| success.status == 201) {
                 problems.report(
                     Code::IdempotencyForm,
                     created.at,

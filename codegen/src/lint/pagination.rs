@@ -2,9 +2,7 @@
 
 use crate::diagnostic::{Code, Problems};
 use crate::document::value::ValueDocument;
-use crate::document::{
-    Documents, OperationDocument, PaginationDocument, Property, PropertyKind, SchemaShape,
-};
+use crate::document::{Documents, OperationDocument, PaginationDocument, Property, PropertyKind, SchemaShape};
 use crate::ir::{Content, Place, Type};
 use crate::source::Located;
 
@@ -27,10 +25,7 @@ fn check_one(
         // Their faults have been reported.
         [] => return,
         [only] => match &only.content {
-            Some(Content::Json { ty }) => documents
-                .schemas
-                .get(ty)
-                .and_then(|schema| schema.shape.as_ref()),
+            Some(Content::Json { ty }) => documents.schemas.get(ty).and_then(|schema| schema.shape.as_ref()),
             None => return,
             _ => None,
         },
@@ -60,10 +55,7 @@ fn check_one(
         problems.report(
             Code::PaginationType,
             pagination.next.at,
-            format!(
-                "`{}` is always there, so there is no last page",
-                pagination.next
-            ),
+            format!("`{}` is always there, so there is no last page", pagination.next),
             "make it nullable; null says that this was the last page",
         );
     }
@@ -71,10 +63,7 @@ fn check_one(
         problems.report(
             Code::PaginationType,
             pagination.cursor.at,
-            format!(
-                "`{}` and `{}` are not of the same type",
-                pagination.cursor, pagination.next
-            ),
+            format!("`{}` and `{}` are not of the same type", pagination.cursor, pagination.next),
             "the next page is asked for with the very value that this page gave",
         );
     }
@@ -87,29 +76,15 @@ fn value_of(property: &Property) -> Option<&ValueDocument> {
     }
 }
 
-fn property<'a>(
-    properties: &'a [Property],
-    name: &Located<String>,
-    problems: &mut Problems,
-) -> Option<&'a Property> {
-    let found = properties
-        .iter()
-        .find(|property| property.name.value == name.value);
+fn property<'a>(properties: &'a [Property], name: &Located<String>, problems: &mut Problems) -> Option<&'a Property> {
+    let found = properties.iter().find(|property| property.name.value == name.value);
     if found.is_none() {
-        let near = crate::names::nearest(
-            &name.value,
-            properties
-                .iter()
-                .map(|property| property.name.value.as_str()),
-        );
+        let near = crate::names::nearest(&name.value, properties.iter().map(|property| property.name.value.as_str()));
         problems.report(
             Code::PaginationName,
             name.at,
             format!("the answer has no property `{name}`"),
-            near.map_or_else(
-                || "name a property of the answer".to_owned(),
-                |near| format!("did you mean `{near}`?"),
-            ),
+            near.map_or_else(|| "name a property of the answer".to_owned(), |near| format!("did you mean `{near}`?")),
         );
     }
     found
@@ -126,12 +101,7 @@ fn cursor<'a>(
         .find(|parameter| parameter.place == Place::Query && parameter.name.value == name.value);
     let Some(parameter) = found else {
         let message = format!("the operation has no query parameter `{name}`");
-        problems.report(
-            Code::PaginationName,
-            name.at,
-            message,
-            "name a query parameter of the operation",
-        );
+        problems.report(Code::PaginationName, name.at, message, "name a query parameter of the operation");
         return None;
     };
     if parameter.required {
@@ -145,12 +115,7 @@ fn cursor<'a>(
     parameter.value.as_ref()
 }
 
-fn items_type(
-    documents: &Documents,
-    pagination: &PaginationDocument,
-    items: &Property,
-    problems: &mut Problems,
-) {
+fn items_type(documents: &Documents, pagination: &PaginationDocument, items: &Property, problems: &mut Problems) {
     let Some(value) = value_of(items) else { return };
     let of_type = match &value.ty {
         Type::List { item } => {
@@ -162,10 +127,7 @@ fn items_type(
         problems.report(
             Code::PaginationType,
             pagination.items.at,
-            format!(
-                "`{}` is not a required list of a named type",
-                pagination.items
-            ),
+            format!("`{}` is not a required list of a named type", pagination.items),
             "write `type: array` with `items: {$ref: ...}`, and require it",
         );
     }

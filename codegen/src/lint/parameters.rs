@@ -36,8 +36,7 @@ pub fn check(documents: &Documents, problems: &mut Problems) {
 fn names(operation: &OperationDocument, problems: &mut Problems) {
     for (index, parameter) in operation.parameters.iter().enumerate() {
         let same = |other: &&ParameterDocument| {
-            other.place == parameter.place
-                && other.name.value.eq_ignore_ascii_case(&parameter.name.value)
+            other.place == parameter.place && other.name.value.eq_ignore_ascii_case(&parameter.name.value)
         };
         if let Some(first) = operation.parameters[..index].iter().find(same) {
             problems.report_with(
@@ -53,20 +52,12 @@ fn names(operation: &OperationDocument, problems: &mut Problems) {
             problems.report(
                 Code::ParameterName,
                 parameter.name.at,
-                format!(
-                    "the header `{}` is not an operation's to declare",
-                    parameter.name
-                ),
+                format!("the header `{}` is not an operation's to declare", parameter.name),
                 "credentials are `security`, keys are `x-idempotent`, and HTTP fills in the rest",
             );
         }
         if parameter.place == Place::Path && parameter.name.value.is_empty() {
-            problems.report(
-                Code::ParameterName,
-                parameter.name.at,
-                "a parameter without a name",
-                "name it",
-            );
+            problems.report(Code::ParameterName, parameter.name.at, "a parameter without a name", "name it");
         }
     }
 }
@@ -106,16 +97,8 @@ fn default(documents: &Documents, parameter: &ParameterDocument, problems: &mut 
         return;
     };
     if parameter.required {
-        let message = format!(
-            "`{}` is required, so its default is never used",
-            parameter.name
-        );
-        problems.report(
-            Code::DefaultValue,
-            default.at,
-            message,
-            "drop the default, or `required: true`",
-        );
+        let message = format!("`{}` is required, so its default is never used", parameter.name);
+        problems.report(Code::DefaultValue, default.at, message, "drop the default, or `required: true`");
     }
     if !admits(documents, &value.ty, &value.limits, default) {
         problems.report(
@@ -127,12 +110,7 @@ fn default(documents: &Documents, parameter: &ParameterDocument, problems: &mut 
     }
 }
 
-fn admits(
-    documents: &Documents,
-    ty: &Type,
-    limits: &Limits,
-    default: &Located<serde_json::Value>,
-) -> bool {
+fn admits(documents: &Documents, ty: &Type, limits: &Limits, default: &Located<serde_json::Value>) -> bool {
     let value = &default.value;
     match ty {
         Type::Boolean => value.is_boolean(),
@@ -149,25 +127,19 @@ fn admits(
         Type::Number => value.is_number(),
         Type::String | Type::Uri => value.as_str().is_some_and(|text| {
             let length = text.chars().count() as u64;
-            let matches = |pattern: &String| {
-                regex::Regex::new(pattern).is_ok_and(|regex| regex.is_match(text))
-            };
+            let matches = |pattern: &String| regex::Regex::new(pattern).is_ok_and(|regex| regex.is_match(text));
             limits.min_length.is_none_or(|minimum| length >= minimum)
                 && limits.max_length.is_none_or(|maximum| length <= maximum)
                 && limits.pattern.as_ref().is_none_or(matches)
         }),
-        Type::Int64Text => value
-            .as_str()
-            .is_some_and(|text| text.parse::<i64>().is_ok()),
+        Type::Int64Text => value.as_str().is_some_and(|text| text.parse::<i64>().is_ok()),
         Type::Named { name } => match documents.schemas.get(name).map(|schema| &schema.shape) {
-            Some(Some(SchemaShape::Enum { values, .. })) => value
-                .as_str()
-                .is_some_and(|text| values.iter().any(|known| known.value == text)),
+            Some(Some(SchemaShape::Enum { values, .. })) => {
+                value.as_str().is_some_and(|text| values.iter().any(|known| known.value == text))
+            }
             _ => true,
         },
         // Nobody needs a default id, time or list; each target would have to write it its own way.
-        Type::Uuid | Type::DateTime | Type::List { .. } | Type::Map { .. } | Type::JsonObject => {
-            false
-        }
+        Type::Uuid | Type::DateTime | Type::List { .. } | Type::Map { .. } | Type::JsonObject => false,
     }
 }

@@ -38,19 +38,13 @@ pub fn check(documents: &Documents, problems: &mut Problems) {
 /// The path item behind a route.
 pub fn item_of<'a>(documents: &'a Documents, route: &Route) -> Option<&'a PathItem> {
     let surface = documents.surfaces.get(&route.surface)?;
-    surface
-        .items
-        .iter()
-        .find(|item| item.name.value == route.item.value)
+    surface.items.iter().find(|item| item.name.value == route.item.value)
 }
 
 fn tags(documents: &Documents, problems: &mut Problems) {
     let map = &documents.route_map;
     for (index, tag) in map.tags.iter().enumerate() {
-        if let Some(first) = map.tags[..index]
-            .iter()
-            .find(|other| other.name.value == tag.name.value)
-        {
+        if let Some(first) = map.tags[..index].iter().find(|other| other.name.value == tag.name.value) {
             problems.report_with(
                 Code::SurfaceTag,
                 tag.name.at,
@@ -63,10 +57,7 @@ fn tags(documents: &Documents, problems: &mut Problems) {
             problems.report(
                 Code::SurfaceTag,
                 tag.name.at,
-                format!(
-                    "the tag `{}` has no file openapi/paths/{}.yaml",
-                    tag.name, tag.name
-                ),
+                format!("the tag `{}` has no file openapi/paths/{}.yaml", tag.name, tag.name),
                 "write the file, or drop the tag",
             );
         }
@@ -87,9 +78,8 @@ fn path_items(documents: &Documents, problems: &mut Problems) {
     let routes = &documents.route_map.routes;
     for surface in documents.surfaces.values() {
         for item in &surface.items {
-            let mut of_item = routes.iter().filter(|route| {
-                route.surface == surface.name && route.item.value == item.name.value
-            });
+            let mut of_item =
+                routes.iter().filter(|route| route.surface == surface.name && route.item.value == item.name.value);
             let Some(first) = of_item.next() else {
                 problems.report(
                     Code::RouteMissing,
@@ -159,15 +149,10 @@ pub fn parameters_of(path: &str) -> Option<Vec<String>> {
         return Some(parameters);
     }
     for segment in path.strip_prefix('/')?.split('/') {
-        let inner = segment
-            .strip_prefix('{')
-            .and_then(|rest| rest.strip_suffix('}'));
+        let inner = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
         let text = inner.unwrap_or(segment);
-        let allowed = |c: char| {
-            c.is_ascii_alphanumeric()
-                || c == '_'
-                || (inner.is_none() && matches!(c, '.' | '-' | '~'))
-        };
+        let allowed =
+            |c: char| c.is_ascii_alphanumeric() || c == '_' || (inner.is_none() && matches!(c, '.' | '-' | '~'));
         if text.is_empty() || !text.chars().all(allowed) || matches!(text, "." | "..") {
             return None;
         }
@@ -183,26 +168,12 @@ pub fn parameters_of(path: &str) -> Option<Vec<String>> {
 
 /// The path with its parameters' names taken out.
 fn pattern(path: &str) -> String {
-    let segments = path.split('/').map(|segment| {
-        if segment.starts_with('{') {
-            "{}"
-        } else {
-            segment
-        }
-    });
+    let segments = path.split('/').map(|segment| if segment.starts_with('{') { "{}" } else { segment });
     segments.collect::<Vec<_>>().join("/")
 }
 
-fn path_parameters(
-    path: &Located<String>,
-    wanted: &[String],
-    operation: &OperationDocument,
-    problems: &mut Problems,
-) {
-    let found = operation
-        .parameters
-        .iter()
-        .filter(|parameter| parameter.place == Place::Path);
+fn path_parameters(path: &Located<String>, wanted: &[String], operation: &OperationDocument, problems: &mut Problems) {
+    let found = operation.parameters.iter().filter(|parameter| parameter.place == Place::Path);
     let mut fault = |at: Span, message: String, hint: &str| {
         let related = vec![(path.at, "the path".to_owned())];
         problems.report_with(Code::PathParameters, at, message, hint, related);
@@ -210,16 +181,9 @@ fn path_parameters(
     for parameter in found.clone() {
         if !wanted.contains(&parameter.name.value) {
             let message = format!("`{}` is not part of `{path}`", parameter.name);
-            fault(
-                parameter.name.at,
-                message,
-                "correct the name, or say `in: query`",
-            );
+            fault(parameter.name.at, message, "correct the name, or say `in: query`");
         } else if !parameter.required {
-            let message = format!(
-                "`{}` is part of the path, so it cannot be missing",
-                parameter.name
-            );
+            let message = format!("`{}` is part of the path, so it cannot be missing", parameter.name);
             fault(parameter.name.at, message, "write `required: true`");
         }
     }

@@ -19,9 +19,7 @@ pub const ERROR_BODY: &str = "Error";
 
 fn unused(documents: &Documents, problems: &mut Problems) {
     let mut reached = BTreeSet::new();
-    let of_operations = documents
-        .operations()
-        .flat_map(|(_, operation)| &operation.mentions);
+    let of_operations = documents.operations().flat_map(|(_, operation)| &operation.mentions);
     let mut waiting: Vec<&str> = of_operations.map(|mention| mention.name.as_str()).collect();
     waiting.push(ERROR_BODY);
     while let Some(name) = waiting.pop() {
@@ -45,21 +43,14 @@ fn unused(documents: &Documents, problems: &mut Problems) {
 
 /// A variant keeps its discriminator only inside its union.
 fn variants_alone(documents: &Documents, problems: &mut Problems) {
-    let of_types = documents
-        .schemas
-        .values()
-        .flat_map(|schema| &schema.mentions);
-    let of_operations = documents
-        .operations()
-        .flat_map(|(_, operation)| &operation.mentions);
+    let of_types = documents.schemas.values().flat_map(|schema| &schema.mentions);
+    let of_operations = documents.operations().flat_map(|(_, operation)| &operation.mentions);
     let mentions: Vec<&Mention> = of_types.chain(of_operations).collect();
     let mut unions = BTreeMap::new();
     for schema in documents.schemas.values() {
         if let Some(SchemaShape::Union(union)) = &schema.shape {
             for variant in &union.variants {
-                unions
-                    .entry(variant.value.as_str())
-                    .or_insert((schema, variant.at));
+                unions.entry(variant.value.as_str()).or_insert((schema, variant.at));
             }
         }
     }
@@ -68,14 +59,8 @@ fn variants_alone(documents: &Documents, problems: &mut Problems) {
             problems.report_with(
                 Code::VariantAlone,
                 mention.at,
-                format!(
-                    "`{}` is a variant of `{}` and cannot be used without it",
-                    mention.name, union.name
-                ),
-                format!(
-                    "refer to `{}.yaml`, or give this place a type of its own",
-                    union.name
-                ),
+                format!("`{}` is a variant of `{}` and cannot be used without it", mention.name, union.name),
+                format!("refer to `{}.yaml`, or give this place a type of its own", union.name),
                 vec![(*variant_at, "a variant here".to_owned())],
             );
         }
@@ -85,9 +70,7 @@ fn variants_alone(documents: &Documents, problems: &mut Problems) {
 /// Most languages cannot write down an alias of itself.
 fn alias_cycles(documents: &Documents, problems: &mut Problems) {
     let next = |schema: &SchemaDocument| match &schema.shape {
-        Some(SchemaShape::Alias { ty, .. }) => {
-            named(ty).and_then(|name| documents.schemas.get(name))
-        }
+        Some(SchemaShape::Alias { ty, .. }) => named(ty).and_then(|name| documents.schemas.get(name)),
         _ => None,
     };
     for schema in documents.schemas.values() {
@@ -128,9 +111,7 @@ fn endless(documents: &Documents, problems: &mut Problems) {
         let found: Vec<&str> = documents
             .schemas
             .values()
-            .filter(|schema| {
-                !finite.contains(schema.name.as_str()) && is_finite(schema, documents, &finite)
-            })
+            .filter(|schema| !finite.contains(schema.name.as_str()) && is_finite(schema, documents, &finite))
             .map(|schema| schema.name.as_str())
             .collect();
         if found.is_empty() {
@@ -138,11 +119,7 @@ fn endless(documents: &Documents, problems: &mut Problems) {
         }
         finite.extend(found);
     }
-    for schema in documents
-        .schemas
-        .values()
-        .filter(|schema| !finite.contains(schema.name.as_str()))
-    {
+    for schema in documents.schemas.values().filter(|schema| !finite.contains(schema.name.as_str())) {
         problems.report(
             Code::EndlessType,
             schema.at,
@@ -157,17 +134,13 @@ fn is_finite(schema: &SchemaDocument, documents: &Documents, finite: &BTreeSet<&
     let known = |name: &str| finite.contains(name) || !documents.schemas.contains_key(name);
     match &schema.shape {
         None | Some(SchemaShape::Enum { .. } | SchemaShape::Alias { .. }) => true,
-        Some(SchemaShape::Object { properties }) => {
-            properties.iter().all(|property| match &property.kind {
-                Some(PropertyKind::Value(value)) if property.required && !value.nullable => {
-                    match &value.ty {
-                        Type::Named { name } => known(name),
-                        _ => true,
-                    }
-                }
+        Some(SchemaShape::Object { properties }) => properties.iter().all(|property| match &property.kind {
+            Some(PropertyKind::Value(value)) if property.required && !value.nullable => match &value.ty {
+                Type::Named { name } => known(name),
                 _ => true,
-            })
-        }
+            },
+            _ => true,
+        }),
         Some(SchemaShape::Union(union)) => {
             union.variants.is_empty() || union.variants.iter().any(|variant| known(&variant.value))
         }

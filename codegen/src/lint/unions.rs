@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::diagnostic::{Code, Problems};
-use crate::document::{
-    Documents, Property, PropertyKind, SchemaDocument, SchemaShape, UnionDocument,
-};
+use crate::document::{Documents, Property, PropertyKind, SchemaDocument, SchemaShape, UnionDocument};
 use crate::source::{Located, Span};
 
 /// Checks the rules of this module.
@@ -18,18 +16,13 @@ pub fn check(documents: &Documents, problems: &mut Problems) {
         mapping(union, problems);
         for variant in &union.variants {
             check_variant(documents, union, variant, problems);
-            let (owner, property) = *owners
-                .entry(&variant.value)
-                .or_insert((schema, &union.discriminator));
+            let (owner, property) = *owners.entry(&variant.value).or_insert((schema, &union.discriminator));
             if property.value != union.discriminator.value {
                 problems.report_with(
                     Code::UnionVariant,
                     variant.at,
                     format!("`{variant}` belongs to two unions with different discriminators"),
-                    format!(
-                        "use the discriminator of `{}` here too, or another type",
-                        owner.name
-                    ),
+                    format!("use the discriminator of `{}` here too, or another type", owner.name),
                     vec![(property.at, "the other discriminator".to_owned())],
                 );
             }
@@ -40,13 +33,8 @@ pub fn check(documents: &Documents, problems: &mut Problems) {
 
 /// Whether a union that could not be read mentions a type. Its discriminator is not known, so no constant is stray.
 fn of_broken_union(documents: &Documents, name: &str) -> bool {
-    let broken = documents
-        .schemas
-        .values()
-        .filter(|schema| schema.shape.is_none());
-    broken
-        .flat_map(|schema| &schema.mentions)
-        .any(|mention| mention.as_variant && mention.name == name)
+    let broken = documents.schemas.values().filter(|schema| schema.shape.is_none());
+    broken.flat_map(|schema| &schema.mentions).any(|mention| mention.as_variant && mention.name == name)
 }
 
 fn mapping(union: &UnionDocument, problems: &mut Problems) {
@@ -55,81 +43,34 @@ fn mapping(union: &UnionDocument, problems: &mut Problems) {
         problems.report_with(Code::UnionMapping, at, message, hint, related);
     };
     for (index, variant) in union.variants.iter().enumerate() {
-        if let Some(first) = union.variants[..index]
-            .iter()
-            .find(|other| other.value == variant.value)
-        {
-            fault(
-                variant.at,
-                format!("`{variant}` is a variant twice"),
-                vec![(first.at, "first here".to_owned())],
-            );
+        if let Some(first) = union.variants[..index].iter().find(|other| other.value == variant.value) {
+            fault(variant.at, format!("`{variant}` is a variant twice"), vec![(first.at, "first here".to_owned())]);
         }
-        if !union
-            .mapping
-            .iter()
-            .any(|(_, name)| name.value == variant.value)
-        {
-            fault(
-                variant.at,
-                format!("the mapping does not name `{variant}`"),
-                Vec::new(),
-            );
+        if !union.mapping.iter().any(|(_, name)| name.value == variant.value) {
+            fault(variant.at, format!("the mapping does not name `{variant}`"), Vec::new());
         }
     }
     for (index, (_, name)) in union.mapping.iter().enumerate() {
-        if !union
-            .variants
-            .iter()
-            .any(|variant| variant.value == name.value)
-        {
-            fault(
-                name.at,
-                format!("the mapping names `{name}`, which is no variant"),
-                Vec::new(),
-            );
+        if !union.variants.iter().any(|variant| variant.value == name.value) {
+            fault(name.at, format!("the mapping names `{name}`, which is no variant"), Vec::new());
         }
-        if let Some((_, first)) = union.mapping[..index]
-            .iter()
-            .find(|(_, other)| other.value == name.value)
-        {
-            fault(
-                name.at,
-                format!("the mapping names `{name}` twice"),
-                vec![(first.at, "first here".to_owned())],
-            );
+        if let Some((_, first)) = union.mapping[..index].iter().find(|(_, other)| other.value == name.value) {
+            fault(name.at, format!("the mapping names `{name}` twice"), vec![(first.at, "first here".to_owned())]);
         }
     }
 }
 
-fn check_variant(
-    documents: &Documents,
-    union: &UnionDocument,
-    variant: &Located<String>,
-    problems: &mut Problems,
-) {
-    let Some(shape) = documents
-        .schemas
-        .get(&variant.value)
-        .and_then(|schema| schema.shape.as_ref())
-    else {
+fn check_variant(documents: &Documents, union: &UnionDocument, variant: &Located<String>, problems: &mut Problems) {
+    let Some(shape) = documents.schemas.get(&variant.value).and_then(|schema| schema.shape.as_ref()) else {
         return;
     };
     let discriminator = &union.discriminator.value;
     let hint = format!("give it `{discriminator}: {{type: string, const: ...}}`, and require it");
     let SchemaShape::Object { properties } = shape else {
-        problems.report(
-            Code::UnionVariant,
-            variant.at,
-            format!("`{variant}` is not an object"),
-            hint,
-        );
+        problems.report(Code::UnionVariant, variant.at, format!("`{variant}` is not an object"), hint);
         return;
     };
-    let Some(property) = properties
-        .iter()
-        .find(|property| property.name.value == *discriminator)
-    else {
+    let Some(property) = properties.iter().find(|property| property.name.value == *discriminator) else {
         let message = format!("`{variant}` has no property `{discriminator}`");
         problems.report(Code::UnionVariant, variant.at, message, hint);
         return;
@@ -139,18 +80,12 @@ fn check_variant(
     }
     match constant(property) {
         Some(constant) if property.required => {
-            let tag = union
-                .mapping
-                .iter()
-                .find(|(_, name)| name.value == variant.value)
-                .map(|(tag, _)| tag);
+            let tag = union.mapping.iter().find(|(_, name)| name.value == variant.value).map(|(tag, _)| tag);
             if let Some(tag) = tag.filter(|tag| tag.value != constant.value) {
                 problems.report_with(
                     Code::UnionVariant,
                     constant.at,
-                    format!(
-                        "`{variant}` calls itself `{constant}`, and the mapping calls it `{tag}`"
-                    ),
+                    format!("`{variant}` calls itself `{constant}`, and the mapping calls it `{tag}`"),
                     "make the two the same",
                     vec![(tag.at, "the mapping".to_owned())],
                 );
@@ -185,9 +120,7 @@ fn stray_constants(
         let Some(SchemaShape::Object { properties }) = &schema.shape else {
             continue;
         };
-        let discriminator = owners
-            .get(schema.name.as_str())
-            .map(|(_, property)| property.value.as_str());
+        let discriminator = owners.get(schema.name.as_str()).map(|(_, property)| property.value.as_str());
         if of_broken_union(documents, &schema.name) {
             continue;
         }
@@ -196,10 +129,7 @@ fn stray_constants(
                 problems.report(
                     Code::StrayConstant,
                     property.name.at,
-                    format!(
-                        "`{}` is a constant, and no union's discriminator",
-                        property.name
-                    ),
+                    format!("`{}` is a constant, and no union's discriminator", property.name),
                     "make it an enum of one value, or a discriminator",
                 );
             }

@@ -15,10 +15,7 @@ pub fn lower(documents: &Documents) -> Protocol {
     let map = &documents.route_map;
     let mut types = types::lower(documents);
     recursion::mark(&mut types);
-    let schemes = map
-        .schemes
-        .iter()
-        .map(|(name, scheme)| (name.clone(), scheme.value.clone()));
+    let schemes = map.schemes.iter().map(|(name, scheme)| (name.clone(), scheme.value.clone()));
     let errors = documents.errors.values().map(|entry| {
         let error = ErrorDef {
             code: entry.code.value.clone(),

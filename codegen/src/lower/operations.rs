@@ -3,12 +3,8 @@
 use indexmap::IndexMap;
 
 use crate::document::catalogue::codes_of;
-use crate::document::{
-    Documents, OperationDocument, PaginationDocument, ParameterDocument, SurfaceDocument,
-};
-use crate::ir::{
-    Content, Operation, Pagination, Parameter, Place, Shape, Success, Surface, Type, TypeDef,
-};
+use crate::document::{Documents, OperationDocument, PaginationDocument, ParameterDocument, SurfaceDocument};
+use crate::ir::{Content, Operation, Pagination, Parameter, Place, Shape, Success, Surface, Type, TypeDef};
 use crate::lint::routes::parameters_of;
 
 /// Surfaces in the order of the tags, operations in the order of the surface's file.
@@ -26,22 +22,13 @@ pub fn lower(documents: &Documents, types: &IndexMap<String, TypeDef>) -> Vec<Su
     .collect()
 }
 
-fn operations(
-    documents: &Documents,
-    types: &IndexMap<String, TypeDef>,
-    surface: &SurfaceDocument,
-) -> Vec<Operation> {
+fn operations(documents: &Documents, types: &IndexMap<String, TypeDef>, surface: &SurfaceDocument) -> Vec<Operation> {
     let mut operations = Vec::new();
     for item in &surface.items {
         let routes = &documents.route_map.routes;
-        let route = routes
-            .iter()
-            .find(|route| route.surface == surface.name && route.item.value == item.name.value);
+        let route = routes.iter().find(|route| route.surface == surface.name && route.item.value == item.name.value);
         let Some(route) = route else { continue };
-        let lowered = item
-            .operations
-            .iter()
-            .map(|operation| one(documents, types, &route.path.value, operation));
+        let lowered = item.operations.iter().map(|operation| one(documents, types, &route.path.value, operation));
         operations.extend(lowered);
     }
     operations
@@ -75,18 +62,10 @@ fn one(
         deprecated: operation.deprecated,
         parameters: parameters(path, &operation.parameters),
         body: operation.body.as_ref().map(|body| body.value.clone()),
-        pagination: operation
-            .pagination
-            .as_ref()
-            .and_then(|it| pagination(types, &successes, it)),
+        pagination: operation.pagination.as_ref().and_then(|it| pagination(types, &successes, it)),
         successes,
-        errors: codes_of(&documents.errors, operation)
-            .into_iter()
-            .map(str::to_owned)
-            .collect(),
-        security: security
-            .map(|schemes| schemes.iter().map(|scheme| scheme.value.clone()).collect())
-            .collect(),
+        errors: codes_of(&documents.errors, operation).into_iter().map(str::to_owned).collect(),
+        security: security.map(|schemes| schemes.iter().map(|scheme| scheme.value.clone()).collect()).collect(),
         idempotent: operation.idempotent.is_some(),
     }
 }
@@ -96,10 +75,7 @@ fn parameters(path: &str, documents: &[ParameterDocument]) -> Vec<Parameter> {
     let order = parameters_of(path).unwrap_or_default();
     let mut parameters: Vec<Parameter> = documents.iter().filter_map(parameter).collect();
     parameters.sort_by_key(|parameter| match parameter.place {
-        Place::Path => order
-            .iter()
-            .position(|name| *name == parameter.name)
-            .unwrap_or(order.len()),
+        Place::Path => order.iter().position(|name| *name == parameter.name).unwrap_or(order.len()),
         Place::Query | Place::Header => order.len(),
     });
     parameters
@@ -115,10 +91,7 @@ fn parameter(document: &ParameterDocument) -> Option<Parameter> {
         deprecated: document.deprecated,
         ty: value.ty.clone(),
         limits: value.limits.clone(),
-        default: document
-            .default
-            .as_ref()
-            .map(|default| default.value.clone()),
+        default: document.default.as_ref().map(|default| default.value.clone()),
     })
 }
 
@@ -127,21 +100,13 @@ fn pagination(
     successes: &[Success],
     document: &PaginationDocument,
 ) -> Option<Pagination> {
-    let [
-        Success {
-            content: Content::Json { ty },
-            ..
-        },
-    ] = successes
-    else {
+    let [Success { content: Content::Json { ty }, .. }] = successes else {
         return None;
     };
     let Shape::Object { fields } = &types.get(ty)?.shape else {
         return None;
     };
-    let items = fields
-        .iter()
-        .find(|field| field.name == document.items.value)?;
+    let items = fields.iter().find(|field| field.name == document.items.value)?;
     let Type::List { item } = &items.ty else {
         return None;
     };

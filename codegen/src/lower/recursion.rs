@@ -22,11 +22,7 @@ pub fn mark(types: &mut IndexMap<String, TypeDef>) {
         }
     }
     for (name, index) in marks {
-        if let Some(TypeDef {
-            shape: Shape::Object { fields },
-            ..
-        }) = types.get_mut(&name)
-        {
+        if let Some(TypeDef { shape: Shape::Object { fields }, .. }) = types.get_mut(&name) {
             fields[index].recursive = true;
         }
     }

@@ -24,10 +24,7 @@ pub fn lower(documents: &Documents) -> IndexMap<String, TypeDef> {
             Some((&schema.name, definition))
         })
         .collect();
-    sorted
-        .into_iter()
-        .map(|(name, definition)| (name.clone(), definition))
-        .collect()
+    sorted.into_iter().map(|(name, definition)| (name.clone(), definition)).collect()
 }
 
 fn shape(shape: &SchemaShape) -> Shape {
@@ -50,10 +47,7 @@ fn shape(shape: &SchemaShape) -> Shape {
                 })
                 .collect(),
         },
-        SchemaShape::Enum {
-            values,
-            descriptions,
-        } => Shape::Enum {
+        SchemaShape::Enum { values, descriptions } => Shape::Enum {
             values: values
                 .iter()
                 .map(|value| EnumValue {
@@ -67,15 +61,9 @@ fn shape(shape: &SchemaShape) -> Shape {
             variants: union
                 .mapping
                 .iter()
-                .map(|(tag, name)| Variant {
-                    tag: tag.value.clone(),
-                    ty: name.value.clone(),
-                })
+                .map(|(tag, name)| Variant { tag: tag.value.clone(), ty: name.value.clone() })
                 .collect(),
         },
-        SchemaShape::Alias { ty, limits } => Shape::Alias {
-            ty: ty.clone(),
-            limits: limits.clone(),
-        },
+        SchemaShape::Alias { ty, limits } => Shape::Alias { ty: ty.clone(), limits: limits.clone() },
     }
 }

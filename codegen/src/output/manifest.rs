@@ -30,14 +30,8 @@ pub struct Manifest {
 impl Manifest {
     /// The manifest of these files.
     pub fn of(spec: String, files: &[OutputFile]) -> Self {
-        let entries = files
-            .iter()
-            .map(|file| (text_of(&file.path), hash(file.contents.as_bytes())));
-        Self {
-            generator: env!("CARGO_PKG_VERSION").to_owned(),
-            spec,
-            files: entries.collect(),
-        }
+        let entries = files.iter().map(|file| (text_of(&file.path), hash(file.contents.as_bytes())));
+        Self { generator: env!("CARGO_PKG_VERSION").to_owned(), spec, files: entries.collect() }
     }
 
     /// Reads the manifest of the last run; empty if there was none.
@@ -47,9 +41,8 @@ impl Manifest {
     pub fn load(root: &Path) -> anyhow::Result<Self> {
         let path = root.join(PATH);
         match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| {
-                format!("{PATH} is not a manifest; delete it and run `cargo codegen generate`")
-            }),
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .with_context(|| format!("{PATH} is not a manifest; delete it and run `cargo codegen generate`")),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
@@ -62,10 +55,7 @@ impl Manifest {
     pub fn to_file(&self) -> anyhow::Result<OutputFile> {
         let mut text = serde_json::to_string_pretty(self)?;
         text.push('\n');
-        Ok(OutputFile {
-            path: PATH.into(),
-            contents: text,
-        })
+        Ok(OutputFile { path: PATH.into(), contents: text })
     }
 }
 

@@ -9,7 +9,7 @@ pub mod write;
 use anyhow::Context as _;
 
 use crate::compile::Compilation;
-use crate::target::{OutputFile, rust_sdk, rust_server};
+use crate::target::{OutputFile, rust, rust_sdk, rust_server};
 use crate::{bundle, ir};
 
 pub use manifest::Manifest;
@@ -19,13 +19,11 @@ pub use plan::{Change, Plan};
 ///
 /// # Errors
 /// When a target fails, when two targets want the same file, or when one wants a file outside the repository.
-pub fn produce(
-    compilation: &Compilation,
-    protocol: &ir::Protocol,
-) -> anyhow::Result<Vec<OutputFile>> {
+pub fn produce(compilation: &Compilation, protocol: &ir::Protocol) -> anyhow::Result<Vec<OutputFile>> {
     let mut files = bundle::emit(&compilation.sources, &compilation.documents, protocol)?;
     files.extend(rust_server::emit(protocol).context("the target rust_server failed")?);
     files.extend(rust_sdk::emit(protocol).context("the target rust_sdk failed")?);
+    rust::format(&mut files)?;
     sorted(files)
 }
 

@@ -89,12 +89,8 @@ fn orphans(root: &Path, old: &Manifest, new: &Manifest) -> anyhow::Result<BTreeS
             found.insert(path.clone());
         }
     }
-    let folders: BTreeSet<String> = old
-        .files
-        .keys()
-        .chain(new.files.keys())
-        .filter_map(|path| folder_of(path))
-        .collect();
+    let folders: BTreeSet<String> =
+        old.files.keys().chain(new.files.keys()).filter_map(|path| folder_of(path)).collect();
     for folder in folders {
         marked_files(root, &folder, &mut found)?;
     }
@@ -111,9 +107,7 @@ fn marked_files(root: &Path, folder: &str, found: &mut BTreeSet<String>) -> anyh
     for entry in entries {
         let entry = entry.with_context(|| format!("cannot list {folder}"))?;
         let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
-        let kind = entry
-            .file_type()
-            .with_context(|| format!("cannot look at {path}"))?;
+        let kind = entry.file_type().with_context(|| format!("cannot look at {path}"))?;
         if kind.is_dir() {
             marked_files(root, &path, found)?;
         } else if kind.is_file() && is_marked(&entry.path())? {
@@ -127,9 +121,7 @@ fn marked_files(root: &Path, folder: &str, found: &mut BTreeSet<String>) -> anyh
 fn is_marked(path: &Path) -> anyhow::Result<bool> {
     let mut head = Vec::new();
     let file = fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    file.take(300)
-        .read_to_end(&mut head)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    file.take(300).read_to_end(&mut head).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(head.windows(MARK.len()).any(|window| window == MARK))
 }
 
@@ -145,13 +137,9 @@ fn folder_of(path: &str) -> Option<String> {
 
 /// Whether a path stays in the repository and leads through a generated folder, or is the manifest.
 pub fn is_generated_path(path: &str) -> bool {
-    let inside = Path::new(path)
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
+    let inside = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
     let folders = path.rsplit_once('/').map_or("", |(folders, _)| folders);
-    inside
-        && !path.contains('\\')
-        && (folders.split('/').any(|part| part == GENERATED) || path == manifest::PATH)
+    inside && !path.contains('\\') && (folders.split('/').any(|part| part == GENERATED) || path == manifest::PATH)
 }
 
 /// A path with forward slashes.

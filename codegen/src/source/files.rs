@@ -18,38 +18,22 @@ pub(super) const MAX_FILES: usize = 20_000;
 /// # Errors
 /// When the folder, or something in it, cannot be read.
 pub fn find(root: &Path) -> anyhow::Result<BTreeMap<String, Raw>> {
-    anyhow::ensure!(
-        root.is_dir(),
-        "there is no spec in {}: the folder does not exist",
-        root.display()
-    );
+    anyhow::ensure!(root.is_dir(), "there is no spec in {}: the folder does not exist", root.display());
     let mut found = BTreeMap::new();
     walk(root, "", 0, &mut found)?;
     Ok(found)
 }
 
-fn walk(
-    folder: &Path,
-    prefix: &str,
-    depth: usize,
-    found: &mut BTreeMap<String, Raw>,
-) -> anyhow::Result<()> {
-    let entries =
-        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+fn walk(folder: &Path, prefix: &str, depth: usize, found: &mut BTreeMap<String, Raw>) -> anyhow::Result<()> {
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
     for entry in entries {
         let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with('.') {
             continue;
         }
-        let path = if prefix.is_empty() {
-            name
-        } else {
-            format!("{prefix}/{name}")
-        };
-        let kind = entry
-            .file_type()
-            .with_context(|| format!("cannot look at {}", entry.path().display()))?;
+        let path = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        let kind = entry.file_type().with_context(|| format!("cannot look at {}", entry.path().display()))?;
         if kind.is_dir() {
             if depth + 1 < MAX_FOLDERS && is_read(&path) {
                 walk(&entry.path(), &path, depth + 1, found)?;
@@ -59,10 +43,7 @@ fn walk(
         if Role::of(&path) == Role::Ignored {
             continue;
         }
-        anyhow::ensure!(
-            found.len() < MAX_FILES,
-            "the spec has more than {MAX_FILES} files"
-        );
+        anyhow::ensure!(found.len() < MAX_FILES, "the spec has more than {MAX_FILES} files");
         let raw = read(&entry.path(), &path, kind)?;
         found.insert(path, raw);
     }
@@ -71,10 +52,7 @@ fn walk(
 
 /// Whether a folder of the spec holds files that this program reads.
 fn is_read(folder: &str) -> bool {
-    matches!(
-        folder.split('/').next(),
-        Some("openapi" | "schemas" | "examples")
-    )
+    matches!(folder.split('/').next(), Some("openapi" | "schemas" | "examples"))
 }
 
 fn read(file: &Path, path: &str, kind: fs::FileType) -> anyhow::Result<Raw> {

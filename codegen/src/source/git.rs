@@ -16,44 +16,24 @@ use super::{MAX_FILE_BYTES, Raw, Role};
 /// When git is missing, the folder is in no repository, or the revision does not exist or has no such folder.
 pub fn find(root: &Path, revision: &str) -> anyhow::Result<BTreeMap<String, Raw>> {
     let commit = format!("{revision}^{{commit}}");
-    let commit = run(
-        root,
-        &[
-            "rev-parse",
-            "--verify",
-            "--quiet",
-            "--end-of-options",
-            &commit,
-        ],
-    )
-    .with_context(|| format!("`{revision}` is neither a folder nor a git revision"))?;
+    let commit = run(root, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])
+        .with_context(|| format!("`{revision}` is neither a folder nor a git revision"))?;
     let commit = String::from_utf8(commit)?.trim().to_owned();
     let listing = run(root, &["ls-tree", "-r", "-z", &commit])?;
     let mut found = BTreeMap::new();
     let mut wanted = Vec::new();
-    for line in listing
-        .split(|byte| *byte == 0)
-        .filter(|line| !line.is_empty())
-    {
+    for line in listing.split(|byte| *byte == 0).filter(|line| !line.is_empty()) {
         let line = String::from_utf8_lossy(line);
-        let (description, path) = line
-            .split_once('\t')
-            .context("git ls-tree answered in an unknown form")?;
+        let (description, path) = line.split_once('\t').context("git ls-tree answered in an unknown form")?;
         let mut parts = description.split(' ');
-        let (mode, object) = (
-            parts.next().unwrap_or_default(),
-            parts.nth(1).unwrap_or_default(),
-        );
+        let (mode, object) = (parts.next().unwrap_or_default(), parts.nth(1).unwrap_or_default());
         match Role::of(path) {
             Role::Ignored => {}
             role if !role.is_read() => {
                 found.insert(path.to_owned(), Raw::Unread);
             }
             _ if !mode.starts_with("100") => {
-                found.insert(
-                    path.to_owned(),
-                    Raw::Refused("is a symbolic link".to_owned()),
-                );
+                found.insert(path.to_owned(), Raw::Refused("is a symbolic link".to_owned()));
             }
             _ => wanted.push((path.to_owned(), object.to_owned())),
         }
@@ -69,11 +49,7 @@ pub fn find(root: &Path, revision: &str) -> anyhow::Result<BTreeMap<String, Raw>
 }
 
 /// Reads all objects through one `git cat-file --batch`.
-fn contents(
-    root: &Path,
-    wanted: &[(String, String)],
-    found: &mut BTreeMap<String, Raw>,
-) -> anyhow::Result<()> {
+fn contents(root: &Path, wanted: &[(String, String)], found: &mut BTreeMap<String, Raw>) -> anyhow::Result<()> {
     let mut child = Command::new("git")
         .current_dir(root)
         .args(["cat-file", "--batch"])
@@ -82,10 +58,7 @@ fn contents(
         .spawn()
         .context("cannot start git")?;
     let mut input = child.stdin.take().context("git has no input")?;
-    let request: String = wanted
-        .iter()
-        .map(|(_, object)| format!("{object}\n"))
-        .collect();
+    let request: String = wanted.iter().map(|(_, object)| format!("{object}\n")).collect();
     // git answers while it is still being asked: ask from another thread, or both ends fill up and wait.
     let asking = std::thread::spawn(move || input.write_all(request.as_bytes()));
     let mut output = std::io::BufReader::new(child.stdout.take().context("git has no output")?);
@@ -96,11 +69,7 @@ fn contents(
         if bytes.pop() != Some(b'\n') {
             bail!("git cat-file answered in an unknown form");
         }
-        let raw = if size > MAX_FILE_BYTES {
-            Raw::Refused("is too large".to_owned())
-        } else {
-            Raw::Bytes(bytes)
-        };
+        let raw = if size > MAX_FILE_BYTES { Raw::Refused("is too large".to_owned()) } else { Raw::Bytes(bytes) };
         found.insert(path.clone(), raw);
     }
     match asking.join() {
@@ -123,11 +92,7 @@ fn header_size(output: &mut impl std::io::BufRead) -> anyhow::Result<u64> {
 }
 
 fn run(root: &Path, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
-    let output = Command::new("git")
-        .current_dir(root)
-        .args(arguments)
-        .output()
-        .context("cannot start git")?;
+    let output = Command::new("git").current_dir(root).args(arguments).output().context("cannot start git")?;
     if !output.status.success() {
         let command = arguments.first().unwrap_or(&"");
         let words = String::from_utf8_lossy(&output.stderr);

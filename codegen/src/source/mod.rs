@@ -35,10 +35,7 @@ pub enum Role<'a> {
     /// `errors.yaml`
     Errors,
     /// `examples/<surface>/<operationId>.yaml`
-    Example {
-        surface: &'a str,
-        operation: &'a str,
-    },
+    Example { surface: &'a str, operation: &'a str },
     /// `examples/errors/<code>.yaml`
     ErrorExample(&'a str),
     /// In a folder that is read, but not where or what is read there.
@@ -55,10 +52,7 @@ pub const ERRORS: &str = "errors.yaml";
 impl<'a> Role<'a> {
     /// Whether the file's contents matter to what is generated.
     pub const fn is_read(self) -> bool {
-        matches!(
-            self,
-            Self::RouteMap | Self::Surface(_) | Self::Schema(_) | Self::Errors
-        )
+        matches!(self, Self::RouteMap | Self::Surface(_) | Self::Schema(_) | Self::Errors)
     }
 
     /// Tells what a path, relative to the spec's root and with forward slashes, is for.
@@ -110,25 +104,16 @@ pub struct Sources {
 
 impl Sources {
     /// Parses what was found, and reports what cannot be read.
-    pub fn parse(
-        label: impl Into<String>,
-        mut found: BTreeMap<String, Raw>,
-        problems: &mut Problems,
-    ) -> Self {
+    pub fn parse(label: impl Into<String>, mut found: BTreeMap<String, Raw>, problems: &mut Problems) -> Self {
         for expected in [ROUTE_MAP, ERRORS] {
-            found
-                .entry(expected.to_owned())
-                .or_insert_with(|| Raw::Refused(MISSING.to_owned()));
+            found.entry(expected.to_owned()).or_insert_with(|| Raw::Refused(MISSING.to_owned()));
         }
         let mut files = Vec::with_capacity(found.len());
         for (number, (path, raw)) in found.into_iter().enumerate() {
             let file = FileId(u32::try_from(number).unwrap_or(u32::MAX));
             files.push(parse_one(file, path, raw, problems));
         }
-        Self {
-            label: label.into(),
-            files,
-        }
+        Self { label: label.into(), files }
     }
 
     /// The file with this number.
@@ -143,10 +128,7 @@ impl Sources {
 
     /// The file at a path relative to the spec's root.
     pub fn find(&self, path: &str) -> Option<(FileId, &SourceFile)> {
-        let index = self
-            .files
-            .binary_search_by(|file| file.path.as_str().cmp(path))
-            .ok()?;
+        let index = self.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok()?;
         Some((FileId(u32::try_from(index).ok()?), &self.files[index]))
     }
 
@@ -158,11 +140,7 @@ impl Sources {
     /// The path as a person wants to see it.
     pub fn shown_path(&self, id: FileId) -> String {
         let path = self.file(id).map_or("?", |file| file.path.as_str());
-        if self.label.is_empty() {
-            path.to_owned()
-        } else {
-            format!("{}/{path}", self.label)
-        }
+        if self.label.is_empty() { path.to_owned() } else { format!("{}/{path}", self.label) }
     }
 
     /// The line that a place is on.
@@ -196,11 +174,7 @@ fn parse_one(file: FileId, path: String, raw: Raw, problems: &mut Problems) -> S
             "nothing reads this file",
             "the README of the spec shows where each kind of file belongs; names end in .yaml",
         );
-        return SourceFile {
-            path,
-            text: String::new(),
-            root: None,
-        };
+        return SourceFile { path, text: String::new(), root: None };
     }
     let text = match raw {
         Raw::Bytes(bytes) => String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned()),
@@ -208,11 +182,7 @@ fn parse_one(file: FileId, path: String, raw: Raw, problems: &mut Problems) -> S
         Raw::Refused(reason) => Err(reason),
     };
     match text {
-        Ok(text) if !Role::of(&path).is_read() => SourceFile {
-            path,
-            text,
-            root: None,
-        },
+        Ok(text) if !Role::of(&path).is_read() => SourceFile { path, text, root: None },
         Ok(text) => {
             let root = yaml::parse(file, &text, problems);
             SourceFile { path, text, root }
@@ -221,17 +191,10 @@ fn parse_one(file: FileId, path: String, raw: Raw, problems: &mut Problems) -> S
             let hint = if reason == MISSING {
                 "write it; the README of the spec shows what belongs in it".to_owned()
             } else {
-                format!(
-                    "a spec is UTF-8 text in ordinary files of at most {} KiB",
-                    MAX_FILE_BYTES / 1024
-                )
+                format!("a spec is UTF-8 text in ordinary files of at most {} KiB", MAX_FILE_BYTES / 1024)
             };
             problems.report(Code::Unreadable, at, format!("the file {reason}"), hint);
-            SourceFile {
-                path,
-                text: String::new(),
-                root: None,
-            }
+            SourceFile { path, text: String::new(), root: None }
         }
     }
 }

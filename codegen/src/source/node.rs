@@ -18,12 +18,7 @@ pub struct Span {
 impl Span {
     /// The beginning of a file, for what concerns all of it.
     pub const fn start_of(file: FileId) -> Self {
-        Self {
-            file,
-            line: 1,
-            column: 1,
-            length: 1,
-        }
+        Self { file, line: 1, column: 1, length: 1 }
     }
 }
 
@@ -101,10 +96,7 @@ impl Node {
 
     /// The value under a key, if it is a mapping that has the key.
     pub fn get(&self, key: &str) -> Option<&Self> {
-        self.as_map()?
-            .iter()
-            .find(|entry| entry.key == key)
-            .map(|entry| &entry.value)
+        self.as_map()?.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
 
     /// What a person would call the value.

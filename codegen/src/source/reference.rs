@@ -14,12 +14,7 @@ struct Target {
 pub fn schema(sources: &Sources, at: Span, text: &str, problems: &mut Problems) -> Option<String> {
     let target = resolve(sources, at, text, problems)?;
     let Role::Schema(name) = Role::of(&target.path) else {
-        problems.report(
-            Code::ReferenceForm,
-            at,
-            format!("`{text}` is not a schema's file"),
-            SCHEMA_HINT,
-        );
+        problems.report(Code::ReferenceForm, at, format!("`{text}` is not a schema's file"), SCHEMA_HINT);
         return None;
     };
     if let Some(entry) = &target.entry {
@@ -42,17 +37,11 @@ pub fn schema(sources: &Sources, at: Span, text: &str, problems: &mut Problems) 
     Some(name.to_owned())
 }
 
-const SCHEMA_HINT: &str =
-    "refer to a type by its file: \"Run.yaml\" beside it, \"../../schemas/Run.yaml\" from a path";
+const SCHEMA_HINT: &str = "refer to a type by its file: \"Run.yaml\" beside it, \"../../schemas/Run.yaml\" from a path";
 
 /// Resolves a reference to a path item into the surface's name and the entry's. Whether the entry exists is for the
 /// caller to see.
-pub fn path_item(
-    sources: &Sources,
-    at: Span,
-    text: &str,
-    problems: &mut Problems,
-) -> Option<(String, String)> {
+pub fn path_item(sources: &Sources, at: Span, text: &str, problems: &mut Problems) -> Option<(String, String)> {
     let target = resolve(sources, at, text, problems)?;
     let (Role::Surface(surface), Some(entry)) = (Role::of(&target.path), &target.entry) else {
         problems.report(
@@ -65,12 +54,7 @@ pub fn path_item(
     };
     if !sources.contains(&target.path) {
         let message = format!("there is no {}", target.path);
-        problems.report(
-            Code::ReferenceToNothing,
-            at,
-            message,
-            "write the file, or correct the reference",
-        );
+        problems.report(Code::ReferenceToNothing, at, message, "write the file, or correct the reference");
         return None;
     }
     Some((surface.to_owned(), entry.clone()))
@@ -135,19 +119,14 @@ fn split(from: &str, text: &str) -> Result<Target, Fault> {
             name => parts.push(name),
         }
     }
-    Ok(Target {
-        path: parts.join("/"),
-        entry,
-    })
+    Ok(Target { path: parts.join("/"), entry })
 }
 
 /// The type whose name is most like this one.
 fn nearest<'a>(sources: &'a Sources, name: &str) -> Option<&'a str> {
-    let names = sources
-        .iter()
-        .filter_map(|(_, file)| match Role::of(&file.path) {
-            Role::Schema(other) => Some(other),
-            _ => None,
-        });
+    let names = sources.iter().filter_map(|(_, file)| match Role::of(&file.path) {
+        Role::Schema(other) => Some(other),
+        _ => None,
+    });
     crate::names::nearest(name, names)
 }

@@ -11,15 +11,8 @@ pub const MAX_DEPTH: usize = 32;
 
 /// A collection that is being read.
 enum Open {
-    List {
-        at: Span,
-        items: Vec<Node>,
-    },
-    Map {
-        at: Span,
-        entries: Vec<Entry>,
-        key: Option<(String, Span)>,
-    },
+    List { at: Span, items: Vec<Node> },
+    Map { at: Span, entries: Vec<Entry>, key: Option<(String, Span)> },
 }
 
 struct Builder<'a> {
@@ -33,13 +26,7 @@ struct Builder<'a> {
 /// Parses a file. Answers `None` where it is not sound, which has then been reported.
 pub fn parse(file: FileId, text: &str, problems: &mut Problems) -> Option<Node> {
     let before = problems.len();
-    let mut builder = Builder {
-        file,
-        problems,
-        open: Vec::new(),
-        document: None,
-        documents: 0,
-    };
+    let mut builder = Builder { file, problems, open: Vec::new(), document: None, documents: 0 };
     let mut parser = Parser::new_from_str(text);
     while let Some(next) = parser.next_event() {
         match next {
@@ -61,16 +48,11 @@ pub fn parse(file: FileId, text: &str, problems: &mut Problems) -> Option<Node> 
             }
         }
     }
-    let Builder {
-        document, problems, ..
-    } = builder;
+    let Builder { document, problems, .. } = builder;
     if problems.len() > before {
         return None;
     }
-    Some(document.unwrap_or(Node {
-        at: Span::start_of(file),
-        value: Value::Null,
-    }))
+    Some(document.unwrap_or(Node { at: Span::start_of(file), value: Value::Null }))
 }
 
 impl Builder<'_> {
@@ -100,15 +82,8 @@ impl Builder<'_> {
                 }
             }
             Event::Alias(_) => {
-                self.refuse(
-                    at,
-                    "an alias",
-                    "write the value out, or give it a file of its own and refer to that",
-                );
-                self.add(Node {
-                    at,
-                    value: Value::Null,
-                });
+                self.refuse(at, "an alias", "write the value out, or give it a file of its own and refer to that");
+                self.add(Node { at, value: Value::Null });
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_decoration(at, anchor, tag.is_some());
@@ -116,34 +91,15 @@ impl Builder<'_> {
             }
             Event::SequenceStart(anchor, tag) => {
                 self.refuse_decoration(at, anchor, tag.is_some());
-                return self.open(
-                    at,
-                    Open::List {
-                        at,
-                        items: Vec::new(),
-                    },
-                );
+                return self.open(at, Open::List { at, items: Vec::new() });
             }
             Event::MappingStart(anchor, tag) => {
                 self.refuse_decoration(at, anchor, tag.is_some());
-                return self.open(
-                    at,
-                    Open::Map {
-                        at,
-                        entries: Vec::new(),
-                        key: None,
-                    },
-                );
+                return self.open(at, Open::Map { at, entries: Vec::new(), key: None });
             }
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
-                Some(Open::List { at, items }) => self.add(Node {
-                    at,
-                    value: Value::List(items),
-                }),
-                Some(Open::Map { at, entries, .. }) => self.add(Node {
-                    at,
-                    value: Value::Map(entries),
-                }),
+                Some(Open::List { at, items }) => self.add(Node { at, value: Value::List(items) }),
+                Some(Open::Map { at, entries, .. }) => self.add(Node { at, value: Value::Map(entries) }),
                 None => {}
             },
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
@@ -173,10 +129,7 @@ impl Builder<'_> {
         if let Some(Open::Map { key, entries, .. }) = self.open.last_mut()
             && key.is_none()
         {
-            let first = entries
-                .iter()
-                .find(|entry| entry.key == text)
-                .map(|entry| entry.key_at);
+            let first = entries.iter().find(|entry| entry.key == text).map(|entry| entry.key_at);
             *key = Some((text.to_owned(), at));
             if let Some(first) = first {
                 self.problems.report_with(
@@ -189,10 +142,7 @@ impl Builder<'_> {
             }
             return;
         }
-        self.add(Node {
-            at,
-            value: plain_or_text(text, style),
-        });
+        self.add(Node { at, value: plain_or_text(text, style) });
     }
 
     /// Puts a finished node where it belongs.
@@ -201,11 +151,7 @@ impl Builder<'_> {
             Some(Open::List { items, .. }) => items.push(node),
             Some(Open::Map { entries, key, .. }) => {
                 let (key, key_at) = key.take().unwrap_or_else(|| (String::new(), node.at));
-                entries.push(Entry {
-                    key,
-                    key_at,
-                    value: node,
-                });
+                entries.push(Entry { key, key_at, value: node });
             }
             None => self.document = Some(node),
         }
@@ -213,28 +159,15 @@ impl Builder<'_> {
 
     fn refuse_decoration(&mut self, at: Span, anchor: usize, tagged: bool) {
         if anchor > 0 {
-            self.refuse(
-                at,
-                "an anchor",
-                "write the value out where it is needed; aliases are not read",
-            );
+            self.refuse(at, "an anchor", "write the value out where it is needed; aliases are not read");
         }
         if tagged {
-            self.refuse(
-                at,
-                "a tag",
-                "leave the tag out; quote the value if it is text that looks like something else",
-            );
+            self.refuse(at, "a tag", "leave the tag out; quote the value if it is text that looks like something else");
         }
     }
 
     fn refuse(&mut self, at: Span, what: &str, hint: &str) {
-        self.problems.report(
-            Code::YamlFeature,
-            at,
-            format!("{what} is not part of the profile"),
-            hint,
-        );
+        self.problems.report(Code::YamlFeature, at, format!("{what} is not part of the profile"), hint);
     }
 }
 
@@ -252,9 +185,7 @@ fn plain_or_text(text: &str, style: ScalarStyle) -> Value {
     if let Ok(integer) = text.parse::<i64>() {
         return Value::Integer(integer);
     }
-    let numeric = text
-        .chars()
-        .all(|character| matches!(character, '0'..='9' | '+' | '-' | '.' | 'e' | 'E'));
+    let numeric = text.chars().all(|character| matches!(character, '0'..='9' | '+' | '-' | '.' | 'e' | 'E'));
     match text.parse::<f64>() {
         Ok(number) if numeric && number.is_finite() => Value::Number(number),
         _ => Value::Text(text.to_owned()),

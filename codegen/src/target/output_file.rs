@@ -12,10 +12,7 @@ pub struct OutputFile {
 
 impl OutputFile {
     pub fn new(path: impl Into<PathBuf>, contents: String) -> Self {
-        Self {
-            path: path.into(),
-            contents,
-        }
+        Self { path: path.into(), contents }
     }
 }
 

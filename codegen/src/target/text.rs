@@ -4,13 +4,9 @@
 /// The lines of a text: no control or direction characters, no tabs, no trailing blanks, no blank lines around.
 pub(crate) fn lines(text: &str) -> Vec<String> {
     let unified = text.replace("\r\n", "\n");
-    let clean = unified.split(is_line_end).map(|line| {
-        line.chars()
-            .filter_map(printable)
-            .collect::<String>()
-            .trim_end()
-            .to_owned()
-    });
+    let clean = unified
+        .split(is_line_end)
+        .map(|line| line.chars().filter_map(printable).collect::<String>().trim_end().to_owned());
     let mut lines: Vec<String> = clean.collect();
     while lines.last().is_some_and(String::is_empty) {
         lines.pop();
@@ -26,20 +22,14 @@ pub(crate) fn single_line(text: &str) -> String {
 }
 
 fn is_line_end(character: char) -> bool {
-    matches!(
-        character,
-        '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}'
-    )
+    matches!(character, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
 fn printable(character: char) -> Option<char> {
     match character {
         '\t' => Some(' '),
         // They reorder what a reader sees, or cannot be seen at all.
-        '\u{200b}'..='\u{200f}'
-        | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' => None,
+        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => None,
         control if control.is_control() => None,
         other => Some(other),
     }
@@ -51,10 +41,7 @@ mod tests {
 
     #[test]
     fn every_way_to_end_a_line_ends_one() {
-        assert_eq!(
-            lines("a\r\nb\rc\u{2028}d\u{85}e"),
-            ["a", "b", "c", "d", "e"]
-        );
+        assert_eq!(lines("a\r\nb\rc\u{2028}d\u{85}e"), ["a", "b", "c", "d", "e"]);
         assert_eq!(lines("\n\n a\tb \n\nc\n\n"), [" a b", "", "c"]);
     }
 

@@ -9,19 +9,13 @@ use crate::{snapshot, specs};
 fn protocol() -> Protocol {
     let compilation = specs::compile(specs::good());
     let report = compilation.report();
-    compilation
-        .protocol
-        .unwrap_or_else(|| panic!("the good spec is not sound:\n{report}"))
+    compilation.protocol.unwrap_or_else(|| panic!("the good spec is not sound:\n{report}"))
 }
 
 #[test]
 fn the_good_spec_has_nothing_to_say_about() {
     let compilation = specs::compile(specs::good());
-    assert!(
-        compilation.diagnostics.is_empty(),
-        "{}",
-        compilation.report()
-    );
+    assert!(compilation.diagnostics.is_empty(), "{}", compilation.report());
 }
 
 #[test]
@@ -35,19 +29,15 @@ fn the_model_is_as_expected() {
 fn the_document_is_as_expected() {
     let compilation = specs::compile(specs::good());
     let protocol = protocol();
-    let files = bundle::emit(&compilation.sources, &compilation.documents, &protocol)
-        .expect("it can be written");
-    let [file] = files.as_slice() else {
-        panic!("the document is one file")
-    };
+    let files = bundle::emit(&compilation.sources, &compilation.documents, &protocol).expect("it can be written");
+    let [file] = files.as_slice() else { panic!("the document is one file") };
     snapshot::check(&snapshot::folder().join("bundle.json"), &file.contents);
 }
 
 #[test]
 fn every_reference_of_the_document_leads_somewhere() {
     let compilation = specs::compile(specs::good());
-    let files = bundle::emit(&compilation.sources, &compilation.documents, &protocol())
-        .expect("it can be written");
+    let files = bundle::emit(&compilation.sources, &compilation.documents, &protocol()).expect("it can be written");
     let document: serde_json::Value = serde_json::from_str(&files[0].contents).expect("it is JSON");
     let mut found = 0;
     let mut waiting = vec![&document];
@@ -56,34 +46,22 @@ fn every_reference_of_the_document_leads_somewhere() {
             serde_json::Value::Array(items) => waiting.extend(items),
             serde_json::Value::Object(entries) => waiting.extend(entries.values()),
             serde_json::Value::String(text) if text.starts_with('#') => {
-                assert!(
-                    document.pointer(&text[1..]).is_some(),
-                    "{text} leads nowhere"
-                );
+                assert!(document.pointer(&text[1..]).is_some(), "{text} leads nowhere");
                 found += 1;
             }
             _ => {}
         }
     }
     assert!(found > 20, "only {found} references were found");
-    assert!(
-        !files[0].contents.contains(".yaml"),
-        "a reference to a file was left"
-    );
+    assert!(!files[0].contents.contains(".yaml"), "a reference to a file was left");
 }
 
 #[test]
 fn the_same_spec_gives_the_same_bytes() {
     let run = || {
         let compilation = specs::compile(specs::good());
-        let protocol = compilation
-            .protocol
-            .clone()
-            .expect("the good spec is sound");
-        (
-            compilation.sources.hash(),
-            produce(&compilation, &protocol).expect("every target succeeds"),
-        )
+        let protocol = compilation.protocol.clone().expect("the good spec is sound");
+        (compilation.sources.hash(), produce(&compilation, &protocol).expect("every target succeeds"))
     };
     assert_eq!(run(), run());
 }
@@ -92,14 +70,8 @@ fn the_same_spec_gives_the_same_bytes() {
 fn fields_that_contain_their_own_type_are_marked() {
     let protocol = protocol();
     let recursive = |name: &str| -> Vec<String> {
-        let Shape::Object { fields } = &protocol.types[name].shape else {
-            panic!("{name} is an object")
-        };
-        fields
-            .iter()
-            .filter(|field| field.recursive)
-            .map(|field| field.name.clone())
-            .collect()
+        let Shape::Object { fields } = &protocol.types[name].shape else { panic!("{name} is an object") };
+        fields.iter().filter(|field| field.recursive).map(|field| field.name.clone()).collect()
     };
     // Straight, by way of another type, and by way of a union; a list between breaks the chain.
     assert_eq!(recursive("Book"), ["author", "sequel"]);
@@ -111,15 +83,8 @@ fn fields_that_contain_their_own_type_are_marked() {
 #[test]
 fn optional_and_nullable_are_two_bits() {
     let protocol = protocol();
-    let Shape::Object { fields } = &protocol.types["Book"].shape else {
-        panic!("a book is an object")
-    };
-    let field = |name: &str| -> &Field {
-        fields
-            .iter()
-            .find(|field| field.name == name)
-            .expect("the field exists")
-    };
+    let Shape::Object { fields } = &protocol.types["Book"].shape else { panic!("a book is an object") };
+    let field = |name: &str| -> &Field { fields.iter().find(|field| field.name == name).expect("the field exists") };
     let bits = |name: &str| (field(name).required, field(name).nullable);
     assert_eq!(bits("title"), (true, false));
     assert_eq!(bits("note"), (true, true));
@@ -132,8 +97,6 @@ fn optional_and_nullable_are_two_bits() {
 #[test]
 fn a_union_owns_its_discriminator() {
     let protocol = protocol();
-    let Shape::Object { fields } = &protocol.types["Prose"].shape else {
-        panic!("prose is an object")
-    };
+    let Shape::Object { fields } = &protocol.types["Prose"].shape else { panic!("prose is an object") };
     assert!(fields.iter().all(|field| field.name != "type"));
 }

@@ -15,29 +15,17 @@ fn with(path: &str, text: impl Into<Vec<u8>>) -> Compilation {
     spec.insert(path.to_owned(), Raw::Bytes(text.into()));
     let started = Instant::now();
     let compilation = specs::compile(spec);
-    assert!(
-        started.elapsed() < Duration::from_secs(10),
-        "{path} held it up"
-    );
+    assert!(started.elapsed() < Duration::from_secs(10), "{path} held it up");
     compilation
 }
 
 fn codes(compilation: &Compilation) -> Vec<Code> {
-    compilation
-        .diagnostics
-        .iter()
-        .map(|found| found.code)
-        .collect()
+    compilation.diagnostics.iter().map(|found| found.code).collect()
 }
 
 #[test]
 fn nesting_is_limited_in_every_style() {
-    for text in [
-        "[".repeat(100_000),
-        "{a: ".repeat(100_000),
-        "- ".repeat(100_000),
-        "? ".repeat(10_000),
-    ] {
+    for text in ["[".repeat(100_000), "{a: ".repeat(100_000), "- ".repeat(100_000), "? ".repeat(10_000)] {
         let compilation = with(NAME, text);
         assert!(compilation.protocol.is_none());
     }
@@ -46,82 +34,47 @@ fn nesting_is_limited_in_every_style() {
 #[test]
 fn aliases_do_not_multiply() {
     let mut text = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
-    for (name, before) in ["b", "c", "d", "e", "f", "g", "h", "i"]
-        .iter()
-        .zip(["a", "b", "c", "d", "e", "f", "g", "h"])
+    for (name, before) in ["b", "c", "d", "e", "f", "g", "h", "i"].iter().zip(["a", "b", "c", "d", "e", "f", "g", "h"])
     {
-        text += &format!(
-            "{name}: &{name} [*{before}, *{before}, *{before}, *{before}, *{before}, *{before}]\n"
-        );
+        text += &format!("{name}: &{name} [*{before}, *{before}, *{before}, *{before}, *{before}, *{before}]\n");
     }
     let found = codes(&with(NAME, text));
-    assert!(
-        found.iter().all(|code| *code == Code::YamlFeature),
-        "{found:?}"
-    );
+    assert!(found.iter().all(|code| *code == Code::YamlFeature), "{found:?}");
 }
 
 #[test]
 fn a_long_line_is_shown_in_part() {
-    let text = format!(
-        "description: {}\ntype: string\nbad: 1\n",
-        "x".repeat(200_000)
-    );
+    let text = format!("description: {}\ntype: string\nbad: 1\n", "x".repeat(200_000));
     let report = with(NAME, text.clone() + "description: again\n").report();
-    assert!(
-        report.len() < 2_000,
-        "the report has {} bytes",
-        report.len()
-    );
+    assert!(report.len() < 2_000, "the report has {} bytes", report.len());
     assert_eq!(codes(&with(NAME, text)), [Code::UnknownKeyword]);
 }
 
 #[test]
 fn control_characters_do_not_reach_the_terminal() {
-    let report = with(
-        NAME,
-        "description: A name.\ntype: string\n\"b\\e[31m\u{202e}ad\": 1\n",
-    )
-    .report();
+    let report = with(NAME, "description: A name.\ntype: string\n\"b\\e[31m\u{202e}ad\": 1\n").report();
     assert!(!report.contains(['\u{1b}', '\u{202e}']), "{report:?}");
 }
 
 #[test]
 fn bytes_that_mean_nothing_are_diagnosed() {
-    for text in [
-        &b"\0\0\0"[..],
-        b"\xff\xfe",
-        b"%YAML 9.9\n---\n",
-        b"---\n...\n---",
-        b"\t\ta: b",
-        b"!",
-        b"&",
-        b"*",
-        b"|",
-        b"'",
-    ] {
+    for text in
+        [&b"\0\0\0"[..], b"\xff\xfe", b"%YAML 9.9\n---\n", b"---\n...\n---", b"\t\ta: b", b"!", b"&", b"*", b"|", b"'"]
+    {
         assert!(with(NAME, text).protocol.is_none(), "{text:?} passed");
     }
 }
 
 #[test]
 fn empty_files_are_diagnosed() {
-    for path in [
-        "openapi/openapi.yaml",
-        "errors.yaml",
-        "openapi/paths/books.yaml",
-        NAME,
-    ] {
+    for path in ["openapi/openapi.yaml", "errors.yaml", "openapi/paths/books.yaml", NAME] {
         assert!(with(path, "").protocol.is_none(), "an empty {path} passed");
     }
 }
 
 #[test]
 fn a_pattern_cannot_exhaust_the_generator() {
-    let found = codes(&with(
-        NAME,
-        "description: A name.\ntype: string\npattern: \"((a{1000}){1000}){1000}\"\n",
-    ));
+    let found = codes(&with(NAME, "description: A name.\ntype: string\npattern: \"((a{1000}){1000}){1000}\"\n"));
     assert_eq!(found, [Code::PatternInvalid]);
 }
 
@@ -132,24 +85,14 @@ fn links_out_of_the_spec_are_not_followed() {
 
     let folder = tempfile::tempdir().expect("a folder can be made");
     let secret = folder.path().join("secret.yaml");
-    std::fs::write(&secret, "description: A secret.\ntype: string\n")
-        .expect("a file can be written");
+    std::fs::write(&secret, "description: A secret.\ntype: string\n").expect("a file can be written");
     let spec = folder.path().join("spec");
     specs::write(&specs::good(), &spec);
-    std::os::unix::fs::symlink(&secret, spec.join("schemas/Secret.yaml"))
-        .expect("a link can be made");
-    std::os::unix::fs::symlink(folder.path(), spec.join("schemas/outside"))
-        .expect("a link can be made");
+    std::os::unix::fs::symlink(&secret, spec.join("schemas/Secret.yaml")).expect("a link can be made");
+    std::os::unix::fs::symlink(folder.path(), spec.join("schemas/outside")).expect("a link can be made");
     let found = files::find(&spec).expect("the spec can be read");
-    assert!(matches!(
-        found.get("schemas/Secret.yaml"),
-        Some(Raw::Refused(_))
-    ));
-    assert!(
-        !found
-            .keys()
-            .any(|path| path.starts_with("schemas/outside/"))
-    );
+    assert!(matches!(found.get("schemas/Secret.yaml"), Some(Raw::Refused(_))));
+    assert!(!found.keys().any(|path| path.starts_with("schemas/outside/")));
     let compilation = specs::compile(found);
     assert!(compilation.protocol.is_none());
     assert!(!compilation.report().contains("A secret"));

@@ -35,13 +35,7 @@ pub(crate) fn check(path: &Path, actual: &str) {
 fn no_snapshot_is_left_over() {
     let mut found: Vec<String> = fs::read_dir(folder())
         .expect("there are snapshots")
-        .map(|entry| {
-            entry
-                .expect("they can be listed")
-                .file_name()
-                .to_string_lossy()
-                .into_owned()
-        })
+        .map(|entry| entry.expect("they can be listed").file_name().to_string_lossy().into_owned())
         .collect();
     found.sort();
     assert_eq!(found, KNOWN, "a snapshot that no test compares is no test");

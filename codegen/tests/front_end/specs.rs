@@ -24,11 +24,7 @@ pub(crate) fn broken() -> BTreeMap<String, BTreeMap<String, Raw>> {
     entries
         .map(|entry| {
             let folder = entry.expect("they can be listed").path();
-            let name = folder
-                .file_name()
-                .expect("a folder has a name")
-                .to_string_lossy()
-                .into_owned();
+            let name = folder.file_name().expect("a folder has a name").to_string_lossy().into_owned();
             (name, overlaid(&folder))
         })
         .collect()
@@ -40,11 +36,7 @@ fn overlaid(folder: &Path) -> BTreeMap<String, Raw> {
     spec.extend(files::find(folder).expect("a broken spec can be read"));
     let removed = fs::read_to_string(folder.join("removed.txt")).unwrap_or_default();
     for path in removed.lines() {
-        assert!(
-            spec.remove(path).is_some(),
-            "{}: {path} is not there to be removed",
-            folder.display()
-        );
+        assert!(spec.remove(path).is_some(), "{}: {path} is not there to be removed", folder.display());
     }
     spec
 }
@@ -56,9 +48,7 @@ pub(crate) fn compile(files: BTreeMap<String, Raw>) -> Compilation {
 
 /// Puts a text in the place of another.
 pub(crate) fn edit(spec: &mut BTreeMap<String, Raw>, path: &str, edits: &[(&str, &str)]) {
-    let Some(Raw::Bytes(bytes)) = spec.get_mut(path) else {
-        panic!("{path} is not there to be edited")
-    };
+    let Some(Raw::Bytes(bytes)) = spec.get_mut(path) else { panic!("{path} is not there to be edited") };
     let mut text = String::from_utf8(std::mem::take(bytes)).expect("the spec is UTF-8");
     for (from, to) in edits {
         assert!(text.contains(from), "{path} does not contain {from}");
@@ -71,13 +61,8 @@ pub(crate) fn edit(spec: &mut BTreeMap<String, Raw>, path: &str, edits: &[(&str,
 pub(crate) fn write(spec: &BTreeMap<String, Raw>, folder: &Path) {
     for (path, raw) in spec {
         let path = folder.join(path);
-        fs::create_dir_all(path.parent().expect("a file is in a folder"))
-            .expect("a folder can be made");
-        let bytes: &[u8] = if let Raw::Bytes(bytes) = raw {
-            bytes
-        } else {
-            b"{}\n"
-        };
+        fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder can be made");
+        let bytes: &[u8] = if let Raw::Bytes(bytes) = raw { bytes } else { b"{}\n" };
         fs::write(path, bytes).expect("a file can be written");
     }
 }

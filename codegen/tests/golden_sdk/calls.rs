@@ -13,24 +13,16 @@ use crate::runtime::{Security, Timestamp};
 const ID: Uuid = Uuid::from_u128(7);
 
 fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    pairs
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 #[test]
 fn what_is_left_out_is_not_sent() {
     let parameters = ListPartsParameters::new("c", vec![ID], 3);
-    let call = Client::default()
-        .things()
-        .list_parts(&ID, &Color::Self_, &5, &parameters);
+    let call = Client::default().things().list_parts(&ID, &Color::Self_, &5, &parameters);
     assert_eq!(call.sent.operation, "listParts");
     assert_eq!(call.sent.path, format!("/things/{ID}/parts/self/5"));
-    assert_eq!(
-        call.sent.query,
-        pairs(&[("context", "c"), ("must", &ID.to_string())])
-    );
+    assert_eq!(call.sent.query, pairs(&[("context", "c"), ("must", &ID.to_string())]));
     assert_eq!(call.sent.headers, pairs(&[("X-Depth", "3")]));
 }
 
@@ -50,9 +42,7 @@ fn every_parameter_is_sent_as_the_wire_has_it() {
         .with_cursor("x")
         .with_old("o")
         .with_x_trace("h");
-    let call = Client::default()
-        .things()
-        .list_parts(&ID, &Color::Unknown_, &5, &parameters);
+    let call = Client::default().things().list_parts(&ID, &Color::Unknown_, &5, &parameters);
     let expected = [
         ("context", "c"),
         ("text", "t"),
@@ -69,10 +59,7 @@ fn every_parameter_is_sent_as_the_wire_has_it() {
         ("old", "o"),
     ];
     assert_eq!(call.sent.query, pairs(&expected));
-    assert_eq!(
-        call.sent.headers,
-        pairs(&[("X-Trace", "h"), ("X-Depth", "3")])
-    );
+    assert_eq!(call.sent.headers, pairs(&[("X-Trace", "h"), ("X-Depth", "3")]));
 }
 
 #[test]
@@ -86,27 +73,10 @@ async fn every_success_becomes_its_variant() {
     let keywords = r#"{"type":"t","self":"s","Crate":"c","agentId":"a","class":"k"}"#;
     let client = Client::answering(&[(201, keywords), (204, ""), (206, "{}")]);
     let body = serde_json::from_value(crate::values::scalars()).expect("it is right");
-    let created = client
-        .things()
-        .create_thing(&body)
-        .await
-        .expect("it is an answer");
-    let CreateThingSuccess::Created(created) = created else {
-        panic!("{created:?}")
-    };
-    assert_eq!(
-        (
-            created.r#type.as_str(),
-            created.self_.as_str(),
-            created.agent_id.as_str()
-        ),
-        ("t", "s", "a")
-    );
-    let nothing = client
-        .things()
-        .create_thing(&body)
-        .await
-        .expect("it is an answer");
+    let created = client.things().create_thing(&body).await.expect("it is an answer");
+    let CreateThingSuccess::Created(created) = created else { panic!("{created:?}") };
+    assert_eq!((created.r#type.as_str(), created.self_.as_str(), created.agent_id.as_str()), ("t", "s", "a"));
+    let nothing = client.things().create_thing(&body).await.expect("it is an answer");
     assert_eq!(nothing, CreateThingSuccess::NoContent);
     let other = client.things().create_thing(&body).await;
     assert!(matches!(other, Err(Error::Decode(_))), "{other:?}");
@@ -114,26 +84,11 @@ async fn every_success_becomes_its_variant() {
 
 #[tokio::test]
 async fn answers_of_every_kind_are_read() {
-    let client = Client::answering(&[
-        (200, "a text"),
-        (204, ""),
-        (200, r#"[{"kind":"circle","radius":1.5}]"#),
-        (200, "{}"),
-    ]);
-    assert_eq!(
-        client.things().get_text().await.expect("it is an answer"),
-        "a text"
-    );
-    client
-        .things()
-        .remove_thing("a")
-        .await
-        .expect("it is an answer");
-    let shapes = client
-        .things()
-        .list_shapes()
-        .await
-        .expect("it is an answer");
+    let client =
+        Client::answering(&[(200, "a text"), (204, ""), (200, r#"[{"kind":"circle","radius":1.5}]"#), (200, "{}")]);
+    assert_eq!(client.things().get_text().await.expect("it is an answer"), "a text");
+    client.things().remove_thing("a").await.expect("it is an answer");
+    let shapes = client.things().list_shapes().await.expect("it is an answer");
     assert_eq!(shapes, [Shape::from(Circle::new(1.5))]);
     client.r#type().move_it().await.expect("it is an answer");
 }
@@ -146,22 +101,13 @@ async fn pages_become_a_stream() {
         (200, r#"{"items":[{"kind":"circle","radius":1.0}]}"#),
     ]);
     let parameters = ListPartsParameters::new("c", vec![ID], 3).with_limit(1);
-    let stream = client
-        .things()
-        .list_parts_stream(&ID, &Color::Red, &1, &parameters);
+    let stream = client.things().list_parts_stream(&ID, &Color::Red, &1, &parameters);
     let shapes: Vec<Shape> = stream.try_collect().await.expect("every page is right");
     assert_eq!(shapes.len(), 2);
     let sent = client.sent.lock().expect("nothing panicked").clone();
-    let cursors = sent.iter().map(|sent| {
-        sent.query
-            .iter()
-            .find(|(name, _)| name == "cursor")
-            .map(|(_, value)| value.as_str())
-    });
-    assert_eq!(
-        cursors.collect::<Vec<_>>(),
-        [None, Some("two"), Some("three")]
-    );
+    let cursors =
+        sent.iter().map(|sent| sent.query.iter().find(|(name, _)| name == "cursor").map(|(_, value)| value.as_str()));
+    assert_eq!(cursors.collect::<Vec<_>>(), [None, Some("two"), Some("three")]);
 }
 
 #[test]

@@ -44,14 +44,8 @@ pub struct Client {
 impl Client {
     pub fn answering(answers: &[(u16, &str)]) -> Self {
         let client = Self::default();
-        let answers = answers
-            .iter()
-            .map(|(status, body)| (*status, (*body).to_owned()));
-        client
-            .answers
-            .lock()
-            .expect("no test panics while it holds this")
-            .extend(answers);
+        let answers = answers.iter().map(|(status, body)| (*status, (*body).to_owned()));
+        client.answers.lock().expect("no test panics while it holds this").extend(answers);
         client
     }
 
@@ -63,11 +57,7 @@ impl Client {
             headers: Vec::new(),
             body: None,
         };
-        Call {
-            client: self.clone(),
-            sent,
-            answer: PhantomData,
-        }
+        Call { client: self.clone(), sent, answer: PhantomData }
     }
 }
 
@@ -84,31 +74,26 @@ impl<T> fmt::Debug for Call<T> {
 }
 
 impl<T> Call<T> {
-    pub fn query(self, name: &str, value: impl ToParameter) -> Self {
-        self.query_option(name, [value])
+    pub fn query(self, name: &str, value: &(impl ToParameter + ?Sized)) -> Self {
+        self.query_option(name, &[value])
     }
 
-    pub fn query_option(
-        mut self,
-        name: &str,
-        values: impl IntoIterator<Item = impl ToParameter>,
-    ) -> Self {
-        self.sent.query.extend(
-            values
-                .into_iter()
-                .map(|value| (name.to_owned(), value.to_parameter())),
-        );
+    pub fn query_option<Values: ?Sized>(mut self, name: &str, values: &Values) -> Self
+    where
+        for<'a> &'a Values: IntoIterator<Item: ToParameter>,
+    {
+        let pairs = values.into_iter().map(|value| (name.to_owned(), value.to_parameter()));
+        self.sent.query.extend(pairs);
         self
     }
 
-    pub fn header(self, name: &str, value: impl ToParameter) -> Self {
+    pub fn header(self, name: &str, value: &(impl ToParameter + ?Sized)) -> Self {
         self.header_option(name, Some(value))
     }
 
-    pub fn header_option(mut self, name: &str, value: Option<impl ToParameter>) -> Self {
-        self.sent
-            .headers
-            .extend(value.map(|value| (name.to_owned(), value.to_parameter())));
+    pub fn header_option(mut self, name: &str, value: Option<&(impl ToParameter + ?Sized)>) -> Self {
+        let pair = value.map(|value| (name.to_owned(), value.to_parameter()));
+        self.sent.headers.extend(pair);
         self
     }
 
@@ -123,19 +108,9 @@ impl<T: Answer> IntoFuture for Call<T> {
     type IntoFuture = Ready<Result<T>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        self.client
-            .sent
-            .lock()
-            .expect("no test panics while it holds this")
-            .push(self.sent);
-        let mut answers = self
-            .client
-            .answers
-            .lock()
-            .expect("no test panics while it holds this");
-        let (status, body) = answers
-            .pop_front()
-            .expect("the test gives an answer for every call");
+        self.client.sent.lock().expect("no test panics while it holds this").push(self.sent);
+        let mut answers = self.client.answers.lock().expect("no test panics while it holds this");
+        let (status, body) = answers.pop_front().expect("the test gives an answer for every call");
         ready(T::decode(status, body.as_bytes()).map_err(Error::Decode))
     }
 }

@@ -4,9 +4,7 @@ use serde_json::{Value, json};
 
 use crate::generated::errors::ErrorCode;
 use crate::generated::int64::Int64;
-use crate::generated::types::{
-    Circle, Color, Empty, Frame, Keywords, Nothing, Option_, Scalars, Shape, States, Tree,
-};
+use crate::generated::types::{Circle, Color, Empty, Frame, Keywords, Nothing, Option_, Scalars, Shape, States, Tree};
 use crate::runtime::Field;
 
 pub fn scalars() -> Value {
@@ -30,8 +28,7 @@ pub fn scalars() -> Value {
 }
 
 fn there_and_back<T: serde::Serialize + serde::de::DeserializeOwned>(value: &Value) -> Value {
-    let read: T =
-        serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("{error}: {value}"));
+    let read: T = serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("{error}: {value}"));
     serde_json::to_value(read).expect("it serialises")
 }
 
@@ -47,10 +44,7 @@ fn every_scalar_comes_back() {
 fn a_value_of_the_future_is_kept() {
     let color: Color = serde_json::from_value(json!("ultraviolet")).expect("enums are open");
     assert!(matches!(&color, Color::Unknown(value) if value.as_str() == "ultraviolet"));
-    assert_eq!(
-        serde_json::to_value(&color).expect("it serialises"),
-        "ultraviolet"
-    );
+    assert_eq!(serde_json::to_value(&color).expect("it serialises"), "ultraviolet");
     assert_eq!(color.to_string(), "ultraviolet");
     let mut body = scalars();
     body["colors"]["y"] = json!("ultraviolet");
@@ -63,10 +57,7 @@ fn a_value_that_is_called_unknown_is_a_known_one() {
     assert_eq!(color, Color::Unknown_);
     for color in Color::ALL {
         let text = serde_json::to_value(color).expect("it serialises");
-        assert_eq!(
-            &serde_json::from_value::<Color>(text).expect("it comes back"),
-            color
-        );
+        assert_eq!(&serde_json::from_value::<Color>(text).expect("it comes back"), color);
     }
     assert_eq!(ErrorCode::from("unknown"), ErrorCode::Unknown_);
     assert_eq!(ErrorCode::from("unknown").retryable(), Some(false));
@@ -77,26 +68,14 @@ fn a_value_that_is_called_unknown_is_a_known_one() {
 #[test]
 fn the_union_owns_the_tag() {
     let circle = Circle::new(2.0);
-    assert_eq!(
-        serde_json::to_value(&circle).expect("it serialises"),
-        json!({ "radius": 2.0 })
-    );
+    assert_eq!(serde_json::to_value(&circle).expect("it serialises"), json!({ "radius": 2.0 }));
     let shape = Shape::from(Frame::new(Shape::from(circle)));
     let text = serde_json::to_string(&shape).expect("it serialises");
-    assert_eq!(
-        text,
-        r#"{"kind":"frame","inside":{"kind":"circle","radius":2.0}}"#
-    );
+    assert_eq!(text, r#"{"kind":"frame","inside":{"kind":"circle","radius":2.0}}"#);
     assert_eq!(shape.tag(), "frame");
-    assert_eq!(
-        serde_json::from_str::<Shape>(&text).expect("it comes back"),
-        shape
-    );
+    assert_eq!(serde_json::from_str::<Shape>(&text).expect("it comes back"), shape);
     let nothing = Shape::Unknown_(Nothing::default());
-    assert_eq!(
-        serde_json::to_value(&nothing).expect("it serialises"),
-        json!({ "kind": "Unknown" })
-    );
+    assert_eq!(serde_json::to_value(&nothing).expect("it serialises"), json!({ "kind": "Unknown" }));
 }
 
 #[test]
@@ -108,16 +87,8 @@ fn a_variant_of_the_future_is_kept_whole() {
     assert_eq!(serde_json::to_value(&shape).expect("it serialises"), body);
     let nested = json!({ "kind": "frame", "inside": body });
     assert_eq!(there_and_back::<Shape>(&nested), nested);
-    for wrong in [
-        json!({}),
-        json!({ "kind": 1 }),
-        json!({ "kind": "circle" }),
-        json!(null),
-    ] {
-        assert!(
-            serde_json::from_value::<Shape>(wrong.clone()).is_err(),
-            "{wrong}"
-        );
+    for wrong in [json!({}), json!({ "kind": 1 }), json!({ "kind": "circle" }), json!(null)] {
+        assert!(serde_json::from_value::<Shape>(wrong.clone()).is_err(), "{wrong}");
     }
 }
 
@@ -130,18 +101,13 @@ fn the_three_states_are_kept_apart() {
     value["both"] = json!("b");
     value["both_object"] = json!({});
     value["both_color"] = json!("ultraviolet");
-    for (body, both) in [
-        (least, Field::Absent),
-        (null, Field::Null),
-        (value, Field::Value("b".to_owned())),
-    ] {
+    for (body, both) in [(least, Field::Absent), (null, Field::Null), (value, Field::Value("b".to_owned()))] {
         let states: States = serde_json::from_value(body.clone()).expect("it is right");
         assert_eq!(states.both, both);
         assert_eq!(serde_json::to_value(&states).expect("it serialises"), body);
     }
     // A reader is more patient than a writer: what must be there, or must not be null, may still be missing or null.
-    let patient: States =
-        serde_json::from_value(json!({ "plain": "p", "optional": null })).expect("it is readable");
+    let patient: States = serde_json::from_value(json!({ "plain": "p", "optional": null })).expect("it is readable");
     assert_eq!((patient.optional, patient.nullable), (None, None));
 }
 
@@ -152,9 +118,7 @@ fn names_of_the_wire_are_kept() {
         "problems": "p", "here": "h", "value": "v", "at": "a",
     });
     assert_eq!(there_and_back::<Keywords>(&body), body);
-    let keywords = Keywords::new("t", "s", "c", "a", "k")
-        .with_fn("f")
-        .with_async(true);
+    let keywords = Keywords::new("t", "s", "c", "a", "k").with_fn("f").with_async(true);
     assert_eq!(keywords.r#fn.as_deref(), Some("f"));
 }
 
@@ -163,21 +127,12 @@ fn types_may_contain_themselves() {
     let leaf = Tree::new(1, None, vec![]);
     let tree = Tree::new(2, Some(Box::new(leaf.clone())), vec![leaf.clone()]).with_left(leaf);
     let body = serde_json::to_value(&tree).expect("it serialises");
-    assert_eq!(
-        serde_json::from_value::<Tree>(body).expect("it comes back"),
-        tree
-    );
+    assert_eq!(serde_json::from_value::<Tree>(body).expect("it comes back"), tree);
 }
 
 #[test]
 fn what_has_nothing_required_has_a_default() {
-    assert_eq!(
-        serde_json::to_value(Option_::default()).expect("it serialises"),
-        json!({})
-    );
-    assert_eq!(
-        serde_json::to_value(Empty::default()).expect("it serialises"),
-        json!({})
-    );
+    assert_eq!(serde_json::to_value(Option_::default()).expect("it serialises"), json!({}));
+    assert_eq!(serde_json::to_value(Empty::default()).expect("it serialises"), json!({}));
     assert_eq!(Option_::default().with_none(true).none, Some(true));
 }

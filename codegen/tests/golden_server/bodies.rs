@@ -46,11 +46,7 @@ async fn every_scalar_comes_back() {
 
 #[tokio::test]
 async fn unknown_properties_are_ignored() {
-    let answer = post(
-        "/things",
-        &scalars_with("new_in_version_9", json!({ "a": 1 })),
-    )
-    .await;
+    let answer = post("/things", &scalars_with("new_in_version_9", json!({ "a": 1 }))).await;
     assert_eq!(answer.json(), scalars());
 }
 
@@ -84,20 +80,13 @@ async fn what_the_contract_forbids_is_refused_with_its_place() {
         ("name", json!(""), "/name"),
         ("name", json!(null), "/name"),
         ("option", json!({ "none": 1 }), "/option/none"),
-        (
-            "shapes",
-            json!([{ "kind": "circle", "radius": -1.0 }]),
-            "/shapes/0/radius",
-        ),
+        ("shapes", json!([{ "kind": "circle", "radius": -1.0 }]), "/shapes/0/radius"),
     ] {
         let answer = post("/things", &scalars_with(name, value.clone())).await;
         assert_eq!(answer.problems(), [place], "{name}: {value}");
     }
     let mut missing = scalars();
-    missing
-        .as_object_mut()
-        .expect("it is an object")
-        .remove("text");
+    missing.as_object_mut().expect("it is an object").remove("text");
     assert_eq!(post("/things", &missing).await.problems(), [""]);
 }
 
@@ -109,10 +98,7 @@ async fn a_body_that_is_not_json_is_refused() {
     }
     let headers = [("content-type", "text/plain")];
     let answer = send(Method::POST, "/things", &headers, None).await;
-    assert_eq!(
-        (answer.status, &answer.json()["code"]),
-        (415, &json!("unsupported_media_type"))
-    );
+    assert_eq!((answer.status, &answer.json()["code"]), (415, &json!("unsupported_media_type")));
 }
 
 #[tokio::test]
@@ -128,17 +114,11 @@ async fn every_success_has_its_own_status() {
 async fn only_declared_codes_are_told() {
     let answer = post("/things", &scalars_with("text", json!("declared"))).await;
     let body = answer.json();
-    assert_eq!(
-        (answer.status, &body["code"], &body["error"]),
-        (404, &json!("unknown"), &json!("No."))
-    );
+    assert_eq!((answer.status, &body["code"], &body["error"]), (404, &json!("unknown"), &json!("No.")));
     assert_eq!(body["request_id"], "req-1");
     assert_eq!(body.get("details"), None);
     let answer = post("/things", &scalars_with("text", json!("undeclared"))).await;
-    assert_eq!(
-        (answer.status, &answer.json()["code"]),
-        (500, &json!("internal"))
-    );
+    assert_eq!((answer.status, &answer.json()["code"]), (500, &json!("internal")));
     assert!(!answer.text.contains("secret"));
 }
 
@@ -181,12 +161,7 @@ async fn unions_keep_their_tag() {
         let answer = post("/shapes", &body).await;
         assert_eq!((answer.status, answer.json()), (200, body));
     }
-    for wrong in [
-        json!({ "kind": "square" }),
-        json!({ "radius": 1.0 }),
-        json!({ "kind": "circle" }),
-        json!("circle"),
-    ] {
+    for wrong in [json!({ "kind": "square" }), json!({ "radius": 1.0 }), json!({ "kind": "circle" }), json!("circle")] {
         assert_eq!(post("/shapes", &wrong).await.problems().len(), 1, "{wrong}");
     }
     let deep = json!({ "kind": "frame", "inside": { "kind": "circle", "radius": -1.0 } });
@@ -205,17 +180,11 @@ async fn types_may_contain_themselves() {
 async fn answers_without_json() {
     let answer = send(Method::GET, "/text", &[], None).await;
     assert_eq!((answer.status, answer.text.as_str()), (200, "for req-1"));
-    assert_eq!(
-        answer.content_type.as_deref(),
-        Some("text/plain; charset=utf-8")
-    );
+    assert_eq!(answer.content_type.as_deref(), Some("text/plain; charset=utf-8"));
     let answer = send(Method::DELETE, "/things/abc", &[], None).await;
     assert_eq!((answer.status, answer.text.as_str()), (204, ""));
     let answer = send(Method::GET, "/shapes", &[], None).await;
-    assert_eq!(
-        answer.json(),
-        json!([{ "kind": "circle", "radius": 1.5 }, { "kind": "Unknown" }])
-    );
+    assert_eq!(answer.json(), json!([{ "kind": "circle", "radius": 1.5 }, { "kind": "Unknown" }]));
     let answer = send(Method::GET, "/type", &[], None).await;
     assert_eq!(answer.json(), json!({}));
 }

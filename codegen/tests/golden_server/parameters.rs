@@ -7,22 +7,13 @@ use crate::service::{Answered, send};
 const ID: &str = "0190a1b2-0000-7000-8000-000000000001";
 
 async fn parts(path: &str, query: &str, headers: &[(&str, &str)]) -> Answered {
-    send(
-        Method::GET,
-        &format!("/things/{path}?{query}"),
-        headers,
-        None,
-    )
-    .await
+    send(Method::GET, &format!("/things/{path}?{query}"), headers, None).await
 }
 
 async fn arrived(query: &str, headers: &[(&str, &str)]) -> String {
     let answer = parts(&format!("{ID}/parts/self/3"), query, headers).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
-    answer.json()["next_cursor"]
-        .as_str()
-        .expect("the answer tells what arrived")
-        .to_owned()
+    answer.json()["next_cursor"].as_str().expect("the answer tells what arrived").to_owned()
 }
 
 #[tokio::test]
@@ -90,12 +81,7 @@ async fn what_the_contract_forbids_is_refused_by_name() {
         ("limit=201", "limit"),
         ("cursor=123456789012345678901", "cursor"),
     ] {
-        let answer = parts(
-            &format!("{ID}/parts/red/1"),
-            &format!("{right}&{wrong}"),
-            &[("x-depth", "1")],
-        )
-        .await;
+        let answer = parts(&format!("{ID}/parts/red/1"), &format!("{right}&{wrong}"), &[("x-depth", "1")]).await;
         assert_eq!(answer.problems(), [name], "{wrong}");
     }
     for (query, name) in [
@@ -107,19 +93,13 @@ async fn what_the_contract_forbids_is_refused_by_name() {
         let answer = parts(&format!("{ID}/parts/red/1"), &query, &[("x-depth", "1")]).await;
         assert_eq!(answer.problems(), [name], "{query}");
     }
-    for (headers, name) in [
-        (vec![], "X-Depth"),
-        (vec![("x-depth", "10")], "X-Depth"),
-        (vec![("x-depth", "-1")], "X-Depth"),
-    ] {
+    for (headers, name) in
+        [(vec![], "X-Depth"), (vec![("x-depth", "10")], "X-Depth"), (vec![("x-depth", "-1")], "X-Depth")]
+    {
         let answer = parts(&format!("{ID}/parts/red/1"), &right, &headers).await;
         assert_eq!(answer.problems(), [name], "{headers:?}");
     }
-    for path in [
-        "no/parts/red/1".to_owned(),
-        format!("{ID}/parts/blue/1"),
-        format!("{ID}/parts/red/0"),
-    ] {
+    for path in ["no/parts/red/1".to_owned(), format!("{ID}/parts/blue/1"), format!("{ID}/parts/red/0")] {
         let answer = parts(&path, &right, &[("x-depth", "1")]).await;
         assert_eq!(answer.problems().len(), 1, "{path}");
     }

@@ -8,24 +8,16 @@ use poem_openapi::OpenApiService;
 use serde_json::Value;
 
 use crate::generated::errors::ErrorCode;
-use crate::generated::things::{
-    CreateThingSuccess, ListPartsParameters, ThingsApi, ThingsEndpoints,
-};
+use crate::generated::things::{CreateThingSuccess, ListPartsParameters, ThingsApi, ThingsEndpoints};
 use crate::generated::r#type::{TypeApi, TypeEndpoints};
-use crate::generated::types::{
-    Circle, Color, Empty, Keywords, Nothing, PartPage, Scalars, Shape, States, Tree,
-};
+use crate::generated::types::{Circle, Color, Empty, Keywords, Nothing, PartPage, Scalars, Shape, States, Tree};
 use crate::support::{ApiError, Context, ContextParts, api_error};
 
 /// Answers with what it is given.
 pub struct Echo;
 
 impl ThingsApi for Echo {
-    async fn create_thing(
-        &self,
-        context: &Context,
-        body: Scalars,
-    ) -> Result<CreateThingSuccess, ApiError> {
+    async fn create_thing(&self, context: &Context, body: Scalars) -> Result<CreateThingSuccess, ApiError> {
         match body.text.as_str() {
             "new" => Ok(CreateThingSuccess::Created(Keywords {
                 r#type: "t".to_owned(),
@@ -55,12 +47,7 @@ impl ThingsApi for Echo {
         Ok(())
     }
 
-    async fn change_states(
-        &self,
-        _: &Context,
-        _: String,
-        body: States,
-    ) -> Result<States, ApiError> {
+    async fn change_states(&self, _: &Context, _: String, body: States) -> Result<States, ApiError> {
         Ok(body)
     }
 
@@ -74,17 +61,11 @@ impl ThingsApi for Echo {
     ) -> Result<PartPage, ApiError> {
         // The answer's only text tells what arrived.
         let cursor = format!("{thing_id} {type} {self_} {parameters:?}");
-        Ok(PartPage {
-            items: Vec::new(),
-            next_cursor: cursor.into(),
-        })
+        Ok(PartPage { items: Vec::new(), next_cursor: cursor.into() })
     }
 
     async fn list_shapes(&self, _: &Context) -> Result<Vec<Shape>, ApiError> {
-        Ok(vec![
-            Shape::Circle(Circle { radius: 1.5 }),
-            Shape::Unknown(Nothing {}),
-        ])
+        Ok(vec![Shape::Circle(Circle { radius: 1.5 }), Shape::Unknown(Nothing {})])
     }
 
     async fn submit_shape(&self, _: &Context, body: Shape) -> Result<Shape, ApiError> {
@@ -106,14 +87,7 @@ type Endpoints = (ThingsEndpoints<Echo>, TypeEndpoints<Echo>);
 
 pub fn service() -> OpenApiService<Endpoints, ()> {
     let api = Arc::new(Echo);
-    OpenApiService::new(
-        (
-            ThingsEndpoints::new(Arc::clone(&api)),
-            TypeEndpoints::new(api),
-        ),
-        "Golden",
-        "1",
-    )
+    OpenApiService::new((ThingsEndpoints::new(Arc::clone(&api)), TypeEndpoints::new(api)), "Golden", "1")
 }
 
 /// An answer, read to its end.
@@ -135,22 +109,12 @@ impl Answered {
         let body = self.json();
         assert_eq!(body["code"], "invalid_request", "{body}");
         let details = body["details"].as_array().cloned().unwrap_or_default();
-        details
-            .iter()
-            .map(|detail| detail["path"].as_str().unwrap_or_default().to_owned())
-            .collect()
+        details.iter().map(|detail| detail["path"].as_str().unwrap_or_default().to_owned()).collect()
     }
 }
 
-pub async fn send(
-    method: Method,
-    uri: &str,
-    headers: &[(&str, &str)],
-    body: Option<&str>,
-) -> Answered {
-    let mut request = Request::builder()
-        .method(method.clone())
-        .uri(uri.parse().expect("it is a URI"));
+pub async fn send(method: Method, uri: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answered {
+    let mut request = Request::builder().method(method.clone()).uri(uri.parse().expect("it is a URI"));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -179,16 +143,8 @@ pub async fn send(
     };
     let status = response.status().as_u16();
     let content_type = response.content_type().map(str::to_owned);
-    let text = response
-        .into_body()
-        .into_string()
-        .await
-        .expect("the body is text");
-    Answered {
-        status,
-        content_type,
-        text,
-    }
+    let text = response.into_body().into_string().await.expect("the body is text");
+    Answered { status, content_type, text }
 }
 
 pub async fn post(path: &str, body: &Value) -> Answered {

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::client::{Client, Shared};
 use crate::environment::Environment;
 use crate::runtime::{
-    Clock, Credentials, HttpTransport, Random, RetryBudget, RetryPolicy, Secret, SystemClock,
-    SystemRandom, Transport, WorkspaceCredentials,
+    Clock, Credentials, HttpTransport, Random, RetryBudget, RetryPolicy, Secret, SystemClock, SystemRandom, Transport,
+    WorkspaceCredentials,
 };
 use crate::{Error, Result};
 
@@ -65,10 +65,7 @@ impl ClientBuilder {
 
     /// Signs for a workspace.
     pub fn workspace(mut self, workspace_id: Uuid, bridge_secret: impl Into<Secret>) -> Self {
-        self.credentials.workspace = Some(WorkspaceCredentials {
-            workspace_id,
-            bridge_secret: bridge_secret.into(),
-        });
+        self.credentials.workspace = Some(WorkspaceCredentials { workspace_id, bridge_secret: bridge_secret.into() });
         self
     }
 
@@ -181,9 +178,7 @@ impl ClientBuilder {
             user_agent: user_agent(self.user_agent.as_deref())?,
             body_limit: self.body_limit.unwrap_or(DEFAULT_BODY_LIMIT),
             transport,
-            clock: self
-                .clock
-                .unwrap_or_else(|| Arc::new(SystemClock::default())),
+            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::default())),
             random: self.random.unwrap_or_else(|| Arc::new(SystemRandom)),
         }))
     }
@@ -210,9 +205,7 @@ fn base_url(source: &str, text: &str) -> Result<Url> {
         return Err(wrong("is not an http or https URL"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong(
-            "holds a user name or password, which would end up in logs",
-        ));
+        return Err(wrong("holds a user name or password, which would end up in logs"));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(wrong("has a query or a fragment"));
@@ -228,8 +221,6 @@ fn user_agent(program: Option<&str>) -> Result<HeaderValue> {
         None => format!("{own} {platform}"),
     };
     HeaderValue::from_str(&text).map_err(|_| {
-        Error::Configuration(
-            "the user agent holds a character that cannot be sent; use plain ASCII".into(),
-        )
+        Error::Configuration("the user agent holds a character that cannot be sent; use plain ASCII".into())
     })
 }

@@ -8,8 +8,7 @@ use url::Url;
 
 use crate::builder::ClientBuilder;
 use crate::runtime::{
-    Answer, Call, Clock, Credentials, Method, Operation, Random, RetryBudget, RetryPolicy,
-    Security, Transport,
+    Answer, Call, Clock, Credentials, Method, Operation, Random, RetryBudget, RetryPolicy, Security, Transport,
 };
 use crate::{Error, Result};
 
@@ -55,10 +54,7 @@ impl Client {
     /// The same server, connections and settings with other credentials, e.g. those that a pairing has just given.
     #[must_use]
     pub fn with_credentials(&self, credentials: Credentials) -> Self {
-        Self::new(Shared {
-            credentials,
-            ..Shared::clone(&self.shared)
-        })
+        Self::new(Shared { credentials, ..Shared::clone(&self.shared) })
     }
 
     /// The server that this client talks to.
@@ -80,22 +76,8 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn request<T: Answer>(&self, method: Method, path: &str) -> Call<T> {
-        const ANY: &[Security] = &[
-            Security::Scheme("deviceToken"),
-            Security::Scheme("signature"),
-            Security::All(&[]),
-        ];
-        Call::new(
-            self,
-            Operation {
-                id: "request",
-                method,
-                path: "",
-                security: ANY,
-                idempotent: false,
-            },
-            path,
-        )
+        const ANY: &[Security] = &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::All(&[])];
+        Call::new(self, Operation { id: "request", method, path: "", security: ANY, idempotent: false }, path)
     }
 
     /// A call of the protocol; for generated code.
@@ -104,9 +86,7 @@ impl Client {
     }
 
     pub(crate) fn new(shared: Shared) -> Self {
-        Self {
-            shared: Arc::new(shared),
-        }
+        Self { shared: Arc::new(shared) }
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -118,15 +98,9 @@ impl Shared {
     /// The URL of a path on this server, below whatever path the base URL has.
     pub(crate) fn url(&self, path: &str) -> Result<Url> {
         let base = self.base_url.as_str().trim_end_matches('/');
-        let url = path
-            .starts_with('/')
-            .then(|| Url::parse(&format!("{base}{path}")).ok())
-            .flatten();
-        url.filter(|url| url.origin() == self.base_url.origin())
-            .ok_or_else(|| {
-                Error::Configuration(format!(
-                    "{path:?} is not a path on the server; a path starts with one slash"
-                ))
-            })
+        let url = path.starts_with('/').then(|| Url::parse(&format!("{base}{path}")).ok()).flatten();
+        url.filter(|url| url.origin() == self.base_url.origin()).ok_or_else(|| {
+            Error::Configuration(format!("{path:?} is not a path on the server; a path starts with one slash"))
+        })
     }
 }

@@ -32,11 +32,7 @@ pub(crate) struct Environment {
 
 impl Environment {
     pub(crate) fn read(lookup: impl Fn(&str) -> Option<String>) -> Self {
-        let text = |name: &str| {
-            lookup(name)
-                .map(|value| value.trim().to_owned())
-                .filter(|value| !value.is_empty())
-        };
+        let text = |name: &str| lookup(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         Self {
             url: text(URL),
             workspace_id: text(WORKSPACE_ID),
@@ -63,10 +59,9 @@ impl Environment {
             (None, None) => Ok(None),
             (Some(_), None) => Err(missing(BRIDGE_SECRET, WORKSPACE_ID)),
             (None, Some(_)) => Err(missing(WORKSPACE_ID, BRIDGE_SECRET)),
-            (Some(id), Some(secret)) => Ok(Some(WorkspaceCredentials {
-                workspace_id: uuid(WORKSPACE_ID, id)?,
-                bridge_secret: secret.clone(),
-            })),
+            (Some(id), Some(secret)) => {
+                Ok(Some(WorkspaceCredentials { workspace_id: uuid(WORKSPACE_ID, id)?, bridge_secret: secret.clone() }))
+            }
         }
     }
 
@@ -75,58 +70,34 @@ impl Environment {
     }
 
     pub(crate) fn device_id(&self) -> Result<Option<Uuid>> {
-        self.device_id
-            .as_deref()
-            .map(|id| uuid(DEVICE_ID, id))
-            .transpose()
+        self.device_id.as_deref().map(|id| uuid(DEVICE_ID, id)).transpose()
     }
 
     pub(crate) fn timeout(&self) -> Result<Option<Duration>> {
-        self.timeout
-            .as_deref()
-            .map(|text| millis(TIMEOUT, text))
-            .transpose()
+        self.timeout.as_deref().map(|text| millis(TIMEOUT, text)).transpose()
     }
 
     pub(crate) fn deadline(&self) -> Result<Option<Duration>> {
-        self.deadline
-            .as_deref()
-            .map(|text| millis(DEADLINE, text))
-            .transpose()
+        self.deadline.as_deref().map(|text| millis(DEADLINE, text)).transpose()
     }
 
     pub(crate) fn retries(&self) -> Result<Option<u32>> {
-        let parse = |text: &str| {
-            text.parse()
-                .map_err(|_| wrong(RETRIES, text, "a number of repetitions, such as 4"))
-        };
+        let parse = |text: &str| text.parse().map_err(|_| wrong(RETRIES, text, "a number of repetitions, such as 4"));
         self.retries.as_deref().map(parse).transpose()
     }
 }
 
 fn uuid(name: &str, text: &str) -> Result<Uuid> {
-    text.parse().map_err(|_| {
-        wrong(
-            name,
-            text,
-            "an id such as 0192f0c1-0000-7000-8000-000000000000",
-        )
-    })
+    text.parse().map_err(|_| wrong(name, text, "an id such as 0192f0c1-0000-7000-8000-000000000000"))
 }
 
 fn millis(name: &str, text: &str) -> Result<Duration> {
     match text.parse() {
         Ok(millis) if millis > 0 => Ok(Duration::from_millis(millis)),
-        _ => Err(wrong(
-            name,
-            text,
-            "a time in milliseconds above zero, such as 30000",
-        )),
+        _ => Err(wrong(name, text, "a time in milliseconds above zero, such as 30000")),
     }
 }
 
 fn wrong(name: &str, text: &str, expected: &str) -> Error {
-    Error::Configuration(format!(
-        "{name} is {text:?}, which is not {expected}; set it to that, or unset it"
-    ))
+    Error::Configuration(format!("{name} is {text:?}, which is not {expected}; set it to that, or unset it"))
 }

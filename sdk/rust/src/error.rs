@@ -134,10 +134,7 @@ impl ApiError {
     /// Whether the same request may succeed later. The catalogue knows it for every code of the protocol; for other
     /// codes the status decides.
     pub fn is_retryable(&self) -> bool {
-        self.code.retryable().unwrap_or(matches!(
-            self.status,
-            408 | 425 | 429 | 500 | 502 | 503 | 504
-        ))
+        self.code.retryable().unwrap_or(matches!(self.status, 408 | 425 | 429 | 500 | 502 | 503 | 504))
     }
 }
 
@@ -176,8 +173,7 @@ impl Error {
 
     /// What names the refused request in the server's log.
     pub fn request_id(&self) -> Option<&str> {
-        self.as_api()
-            .and_then(|refusal| refusal.request_id.as_deref())
+        self.as_api().and_then(|refusal| refusal.request_id.as_deref())
     }
 
     /// How long the server asks to wait before another attempt.
@@ -198,11 +194,7 @@ impl Error {
 
     /// The server broke a rule of the protocol that no single body shows.
     pub(crate) fn protocol(reason: &'static str) -> Self {
-        Self::Decode {
-            status: 200,
-            excerpt: String::new(),
-            source: reason.into(),
-        }
+        Self::Decode { status: 200, excerpt: String::new(), source: reason.into() }
     }
 }
 
@@ -213,8 +205,6 @@ fn connection_message(server: &str, maybe_delivered: bool) -> String {
              repeating it"
         )
     } else {
-        format!(
-            "could not connect to {server}; check that Flightdeck runs there and that the base URL is right"
-        )
+        format!("could not connect to {server}; check that Flightdeck runs there and that the base URL is right")
     }
 }

@@ -40,8 +40,8 @@ pub use client::Client;
 pub use error::{ApiError, Error, ErrorCode, ErrorDetail, Result, TimeLimit};
 pub use generated::types;
 pub use runtime::{
-    Call, Credentials, Field, Method, Response, Secret, Timestamp, UnknownValue, UnknownVariant,
-    WaitOptions, WorkspaceCredentials,
+    Call, Credentials, Field, Method, Response, Secret, Timestamp, UnknownValue, UnknownVariant, WaitOptions,
+    WorkspaceCredentials,
 };
 
 /// Compiles and runs the README's examples.

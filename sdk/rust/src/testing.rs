@@ -73,9 +73,7 @@ pub struct SeededRandom {
 impl SeededRandom {
     /// A generator with this seed.
     pub fn new(seed: u64) -> Self {
-        Self {
-            generator: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),
-        }
+        Self { generator: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))) }
     }
 }
 
@@ -103,11 +101,7 @@ enum Outcome {
 impl Script {
     /// An answer.
     pub fn answer(status: u16, body: impl Into<Bytes>) -> Self {
-        Self::of(Outcome::Answer(RawResponse {
-            status,
-            headers: HeaderMap::new(),
-            body: body.into(),
-        }))
+        Self::of(Outcome::Answer(RawResponse { status, headers: HeaderMap::new(), body: body.into() }))
     }
 
     /// No connection.
@@ -133,9 +127,7 @@ impl Script {
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
         if let Outcome::Answer(response) = &mut self.outcome {
             let value = HeaderValue::from_str(value).expect("a header value that HTTP allows");
-            response
-                .headers
-                .insert(HeaderName::from_static(name), value);
+            response.headers.insert(HeaderName::from_static(name), value);
         }
         self
     }
@@ -148,10 +140,7 @@ impl Script {
     }
 
     const fn of(outcome: Outcome) -> Self {
-        Self {
-            after: Duration::ZERO,
-            outcome,
-        }
+        Self { after: Duration::ZERO, outcome }
     }
 }
 
@@ -185,16 +174,11 @@ impl Transport for ScriptedTransport {
     async fn send(&self, request: Request) -> Result<RawResponse, TransportError> {
         let limit = request.body_limit;
         lock(&self.requests).push(request);
-        let step = lock(&self.script)
-            .pop_front()
-            .unwrap_or_else(Script::refused);
+        let step = lock(&self.script).pop_front().unwrap_or_else(Script::refused);
         self.clock.advance(step.after);
         match step.outcome {
             Outcome::Answer(response) if response.body.len() > limit => {
-                Err(TransportError::TooLarge {
-                    status: response.status,
-                    limit,
-                })
+                Err(TransportError::TooLarge { status: response.status, limit })
             }
             Outcome::Answer(response) => Ok(response),
             Outcome::Refused => Err(TransportError::Connect("connection refused".into())),

@@ -33,23 +33,13 @@ impl Client {
     /// # Errors
     /// The approval does not exist, or the client may not see it; or the time was up while the server could not be
     /// reached.
-    pub async fn wait_for_approval(
-        &self,
-        approval_id: &Uuid,
-        options: WaitOptions,
-    ) -> Result<ApprovalVerdict> {
+    pub async fn wait_for_approval(&self, approval_id: &Uuid, options: WaitOptions) -> Result<ApprovalVerdict> {
         let shared = self.shared();
         let settled = |verdict: &ApprovalVerdict| verdict.status != ApprovalStatus::Pending;
-        reattach(
-            &*shared.clock,
-            &*shared.random,
-            options,
-            settled,
-            |poll: Poll| {
-                let parameters = WaitForApprovalParameters::default().with_timeout(poll.seconds);
-                poll.limit(self.bridge().wait_for_approval(approval_id, &parameters))
-            },
-        )
+        reattach(&*shared.clock, &*shared.random, options, settled, |poll: Poll| {
+            let parameters = WaitForApprovalParameters::default().with_timeout(poll.seconds);
+            poll.limit(self.bridge().wait_for_approval(approval_id, &parameters))
+        })
         .await
     }
 
@@ -58,28 +48,14 @@ impl Client {
     ///
     /// # Errors
     /// The token is not, or no longer, valid; or the time was up while the server could not be reached.
-    pub async fn wait_for_pairing(
-        &self,
-        poll_token: impl Into<Secret>,
-        options: WaitOptions,
-    ) -> Result<PairingResult> {
+    pub async fn wait_for_pairing(&self, poll_token: impl Into<Secret>, options: WaitOptions) -> Result<PairingResult> {
         let shared = self.shared();
         let poll_token = poll_token.into();
         let settled = |result: &PairingResult| result.status != PairingStatus::Pending;
-        reattach(
-            &*shared.clock,
-            &*shared.random,
-            options,
-            settled,
-            |poll: Poll| {
-                let parameters = GetPairingResultParameters::default().with_timeout(poll.seconds);
-                poll.limit(
-                    self.pairing()
-                        .get_pairing_result(&parameters)
-                        .bearer(&poll_token),
-                )
-            },
-        )
+        reattach(&*shared.clock, &*shared.random, options, settled, |poll: Poll| {
+            let parameters = GetPairingResultParameters::default().with_timeout(poll.seconds);
+            poll.limit(self.pairing().get_pairing_result(&parameters).bearer(&poll_token))
+        })
         .await
     }
 }

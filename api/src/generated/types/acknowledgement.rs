@@ -4,15 +4,7 @@ use super::AcknowledgementStage;
 use crate::support::{Location, Problems, Validate};
 
 /// A receipt for a verdict.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Acknowledgement {
     pub stage: AcknowledgementStage,
 }

@@ -3,17 +3,7 @@
 use crate::support::UnknownValue;
 
 /// How far a verdict has come.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    poem_openapi::Enum,
-    serde::Serialize,
-    serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, poem_openapi::Enum, serde::Serialize, serde::Deserialize)]
 pub enum AcknowledgementStage {
     /// The hook runner holds it.
     #[oai(rename = "DELIVERED")]
@@ -52,10 +42,7 @@ impl std::str::FromStr for AcknowledgementStage {
         match text {
             "DELIVERED" => Ok(Self::Delivered),
             "CONSUMED" => Ok(Self::Consumed),
-            _ => Err(UnknownValue::new(
-                text,
-                Self::ALL.iter().map(|value| value.as_str()),
-            )),
+            _ => Err(UnknownValue::new(text, Self::ALL.iter().map(|value| value.as_str()))),
         }
     }
 }

@@ -6,15 +6,7 @@ use super::{ApprovalStatus, ExpiryReason};
 use crate::support::{JsonObject, Nullable, Timestamp};
 
 /// A question in the ledger, and its answer.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Approval {
     /// The approval.
     pub approval_id: Uuid,
@@ -33,29 +25,17 @@ pub struct Approval {
     pub context: JsonObject,
     /// The agent's own session.
     #[oai(skip_serializing_if_is_none)]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "String")]
     pub session_id: Option<String>,
     /// The tool.
     #[oai(skip_serializing_if_is_none)]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "String")]
     pub tool_name: Option<String>,
     /// The agent's id of the call.
     #[oai(skip_serializing_if_is_none)]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "String")]
     pub tool_use_id: Option<String>,
     /// What the person told the agent.
@@ -75,11 +55,7 @@ pub struct Approval {
     #[schemars(with = "Nullable<Uuid>")]
     pub decided_by_device_id: Option<Uuid>,
     #[oai(skip_serializing_if_is_none)]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "ExpiryReason")]
     pub expiry_reason: Option<ExpiryReason>,
     /// When the hook runner had the verdict.

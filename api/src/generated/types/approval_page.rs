@@ -4,15 +4,7 @@ use super::Approval;
 use crate::support::Nullable;
 
 /// One page of approvals.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct ApprovalPage {
     /// The approvals, newest first.
     pub items: Vec<Approval>,

@@ -5,15 +5,7 @@ use uuid::Uuid;
 use crate::support::{JsonObject, Location, Pattern, Problems, Validate};
 
 /// What an agent wants to do, and how to recognise the same question.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct ApprovalRequest {
     /// The run; created if this is its first sign.
     pub run_id: Uuid,
@@ -27,112 +19,42 @@ pub struct ApprovalRequest {
     pub cwd: String,
     /// Evidence for the person: the tool's whole input, its description, the agent's suggestions.
     #[oai(skip_serializing_if_is_none)]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "JsonObject")]
     pub context: Option<JsonObject>,
     /// The workspace that signs, for a run that does not exist yet.
     #[oai(skip_serializing_if_is_none)]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "Uuid")]
     pub workspace_id: Option<Uuid>,
     /// What is asked for: `command` unless said.
-    #[oai(
-        skip_serializing_if_is_none,
-        validator(min_length = 1, max_length = 50, pattern = "^[^\\x00]*$")
-    )]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
-    #[schemars(
-        with = "String",
-        length(min = 1, max = 50),
-        regex(pattern = "^[^\\x00]*$")
-    )]
+    #[oai(skip_serializing_if_is_none, validator(min_length = 1, max_length = 50, pattern = "^[^\\x00]*$"))]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
+    #[schemars(with = "String", length(min = 1, max = 50), regex(pattern = "^[^\\x00]*$"))]
     pub kind: Option<String>,
     /// The agent, for a run that does not exist yet.
-    #[oai(
-        skip_serializing_if_is_none,
-        validator(min_length = 1, max_length = 100, pattern = "^[^\\x00]*$")
-    )]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
-    #[schemars(
-        with = "String",
-        length(min = 1, max = 100),
-        regex(pattern = "^[^\\x00]*$")
-    )]
+    #[oai(skip_serializing_if_is_none, validator(min_length = 1, max_length = 100, pattern = "^[^\\x00]*$"))]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
+    #[schemars(with = "String", length(min = 1, max = 100), regex(pattern = "^[^\\x00]*$"))]
     pub provider: Option<String>,
     /// The agent's own session.
-    #[oai(
-        skip_serializing_if_is_none,
-        validator(min_length = 1, max_length = 200, pattern = "^[^\\x00]*$")
-    )]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
-    #[schemars(
-        with = "String",
-        length(min = 1, max = 200),
-        regex(pattern = "^[^\\x00]*$")
-    )]
+    #[oai(skip_serializing_if_is_none, validator(min_length = 1, max_length = 200, pattern = "^[^\\x00]*$"))]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
+    #[schemars(with = "String", length(min = 1, max = 200), regex(pattern = "^[^\\x00]*$"))]
     pub session_id: Option<String>,
     /// The tool, e.g. `Bash`.
-    #[oai(
-        skip_serializing_if_is_none,
-        validator(min_length = 1, max_length = 200, pattern = "^[^\\x00]*$")
-    )]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
-    #[schemars(
-        with = "String",
-        length(min = 1, max = 200),
-        regex(pattern = "^[^\\x00]*$")
-    )]
+    #[oai(skip_serializing_if_is_none, validator(min_length = 1, max_length = 200, pattern = "^[^\\x00]*$"))]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
+    #[schemars(with = "String", length(min = 1, max = 200), regex(pattern = "^[^\\x00]*$"))]
     pub tool_name: Option<String>,
     /// The agent's id of this very call. Makes the request repeatable.
-    #[oai(
-        skip_serializing_if_is_none,
-        validator(min_length = 1, max_length = 200, pattern = "^[^\\x00]*$")
-    )]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
-    #[schemars(
-        with = "String",
-        length(min = 1, max = 200),
-        regex(pattern = "^[^\\x00]*$")
-    )]
+    #[oai(skip_serializing_if_is_none, validator(min_length = 1, max_length = 200, pattern = "^[^\\x00]*$"))]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
+    #[schemars(with = "String", length(min = 1, max = 200), regex(pattern = "^[^\\x00]*$"))]
     pub tool_use_id: Option<String>,
     /// When the question expires; the server's setting unless said.
-    #[oai(
-        skip_serializing_if_is_none,
-        validator(minimum(value = "1"), maximum(value = "2592000"))
-    )]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
+    #[oai(skip_serializing_if_is_none, validator(minimum(value = "1"), maximum(value = "2592000")))]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "u64", range(min = 1_u64, max = 2_592_000_u64))]
     pub expires_in_seconds: Option<u64>,
 }

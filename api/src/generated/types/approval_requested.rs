@@ -6,15 +6,7 @@ use super::ApprovalStatus;
 use crate::support::Timestamp;
 
 /// An approval in the ledger, as the hook runner needs it.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct ApprovalRequested {
     /// The approval.
     pub approval_id: Uuid,

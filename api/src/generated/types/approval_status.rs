@@ -3,17 +3,7 @@
 use crate::support::UnknownValue;
 
 /// What became of an approval.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    poem_openapi::Enum,
-    serde::Serialize,
-    serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, poem_openapi::Enum, serde::Serialize, serde::Deserialize)]
 pub enum ApprovalStatus {
     /// Nobody has decided yet.
     #[oai(rename = "PENDING")]
@@ -64,10 +54,7 @@ impl std::str::FromStr for ApprovalStatus {
             "APPROVED" => Ok(Self::Approved),
             "DENIED" => Ok(Self::Denied),
             "EXPIRED" => Ok(Self::Expired),
-            _ => Err(UnknownValue::new(
-                text,
-                Self::ALL.iter().map(|value| value.as_str()),
-            )),
+            _ => Err(UnknownValue::new(text, Self::ALL.iter().map(|value| value.as_str()))),
         }
     }
 }

@@ -6,15 +6,7 @@ use super::{ApprovalStatus, ExpiryReason};
 use crate::support::{Nullable, Timestamp};
 
 /// What the hook runner has to tell the agent.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct ApprovalVerdict {
     /// The approval.
     pub approval_id: Uuid,
@@ -24,11 +16,7 @@ pub struct ApprovalVerdict {
     #[schemars(with = "Nullable<String>")]
     pub note: Option<String>,
     #[oai(skip_serializing_if_is_none)]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "ExpiryReason")]
     pub expiry_reason: Option<ExpiryReason>,
     /// When a hook runner first acknowledged the verdict.

@@ -5,15 +5,7 @@ use uuid::Uuid;
 use crate::support::{JsonObject, Location, Pattern, Problems, Timestamp, Validate};
 
 /// Something an agent did.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct BridgeEvent {
     /// The workspace that signs.
     pub workspace_id: Uuid,
@@ -31,11 +23,7 @@ pub struct BridgeEvent {
     pub event_ts: Timestamp,
     /// Whatever belongs to it. `message`, if it is text, becomes the run's last message.
     #[oai(skip_serializing_if_is_none)]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "JsonObject")]
     pub payload: Option<JsonObject>,
 }

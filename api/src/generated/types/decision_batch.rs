@@ -4,15 +4,7 @@ use super::DecisionItem;
 use crate::support::{Location, Problems, Validate};
 
 /// Several decisions.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct DecisionBatch {
     /// Each on its own.
     #[oai(validator(min_items = 1, max_items = 100))]

@@ -6,34 +6,15 @@ use super::DecisionVerb;
 use crate::support::{Location, Pattern, Problems, Validate};
 
 /// A decision on one approval of several.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct DecisionItem {
     /// The approval.
     pub approval_id: Uuid,
     pub decision: DecisionVerb,
     /// What the agent should know.
-    #[oai(
-        skip_serializing_if_is_none,
-        validator(min_length = 1, max_length = 10000, pattern = "^[^\\x00]*$")
-    )]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
-    #[schemars(
-        with = "String",
-        length(min = 1, max = 10000),
-        regex(pattern = "^[^\\x00]*$")
-    )]
+    #[oai(skip_serializing_if_is_none, validator(min_length = 1, max_length = 10000, pattern = "^[^\\x00]*$"))]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
+    #[schemars(with = "String", length(min = 1, max = 10000), regex(pattern = "^[^\\x00]*$"))]
     pub note: Option<String>,
 }
 

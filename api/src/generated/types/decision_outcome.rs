@@ -3,15 +3,7 @@
 use super::{DecisionAccepted, DecisionRefused};
 
 /// What became of one decision.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Union,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Union, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[oai(discriminator_name = "outcome", one_of = true)]
 #[serde(tag = "outcome")]
 pub enum DecisionOutcome {

@@ -3,15 +3,7 @@
 use super::DecisionOutcome;
 
 /// What became of several decisions.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct DecisionOutcomes {
     /// In the order asked.
     pub outcomes: Vec<DecisionOutcome>,

@@ -5,15 +5,7 @@ use uuid::Uuid;
 use super::Error;
 
 /// The decision was refused.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct DecisionRefused {
     /// The approval that was to be decided.
     pub approval_id: Uuid,

@@ -3,17 +3,7 @@
 use crate::support::UnknownValue;
 
 /// What a person can say.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    poem_openapi::Enum,
-    serde::Serialize,
-    serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, poem_openapi::Enum, serde::Serialize, serde::Deserialize)]
 pub enum DecisionVerb {
     #[oai(rename = "APPROVE")]
     #[serde(rename = "APPROVE")]
@@ -50,10 +40,7 @@ impl std::str::FromStr for DecisionVerb {
         match text {
             "APPROVE" => Ok(Self::Approve),
             "DENY" => Ok(Self::Deny),
-            _ => Err(UnknownValue::new(
-                text,
-                Self::ALL.iter().map(|value| value.as_str()),
-            )),
+            _ => Err(UnknownValue::new(text, Self::ALL.iter().map(|value| value.as_str()))),
         }
     }
 }

@@ -6,15 +6,7 @@ use super::Platform;
 use crate::support::{Nullable, Timestamp};
 
 /// A person's device.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Device {
     /// The device.
     pub device_id: Uuid,

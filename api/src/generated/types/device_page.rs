@@ -4,15 +4,7 @@ use super::Device;
 use crate::support::Nullable;
 
 /// One page of devices.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct DevicePage {
     /// The devices, newest first.
     pub items: Vec<Device>,

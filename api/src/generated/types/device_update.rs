@@ -5,33 +5,17 @@ use poem_openapi::types::MaybeUndefined;
 use crate::support::{Location, Nullable, Pattern, Problems, Validate};
 
 /// What to change of a device.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct DeviceUpdate {
     /// What people call it; null takes the name away.
     #[oai(validator(min_length = 1, max_length = 200, pattern = "^[^\\x00]*$"))]
     #[serde(default, skip_serializing_if = "MaybeUndefined::is_undefined")]
-    #[schemars(
-        with = "Nullable<String>",
-        length(min = 1, max = 200),
-        regex(pattern = "^[^\\x00]*$")
-    )]
+    #[schemars(with = "Nullable<String>", length(min = 1, max = 200), regex(pattern = "^[^\\x00]*$"))]
     pub name: MaybeUndefined<String>,
     /// Where pushes go; null stops them.
     #[oai(validator(max_length = 4096, pattern = "^[^\\x00]*$"))]
     #[serde(default, skip_serializing_if = "MaybeUndefined::is_undefined")]
-    #[schemars(
-        with = "Nullable<String>",
-        length(max = 4096),
-        regex(pattern = "^[^\\x00]*$")
-    )]
+    #[schemars(with = "Nullable<String>", length(max = 4096), regex(pattern = "^[^\\x00]*$"))]
     pub push_token: MaybeUndefined<String>,
 }
 

@@ -3,17 +3,7 @@
 use crate::support::UnknownValue;
 
 /// The mode in which the server runs.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    poem_openapi::Enum,
-    serde::Serialize,
-    serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, poem_openapi::Enum, serde::Serialize, serde::Deserialize)]
 pub enum Environment {
     /// Accepts shortcuts from the same machine.
     #[oai(rename = "development")]
@@ -52,10 +42,7 @@ impl std::str::FromStr for Environment {
         match text {
             "development" => Ok(Self::Development),
             "production" => Ok(Self::Production),
-            _ => Err(UnknownValue::new(
-                text,
-                Self::ALL.iter().map(|value| value.as_str()),
-            )),
+            _ => Err(UnknownValue::new(text, Self::ALL.iter().map(|value| value.as_str()))),
         }
     }
 }

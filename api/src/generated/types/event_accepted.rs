@@ -3,15 +3,7 @@
 use uuid::Uuid;
 
 /// The receipt for an event.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct EventAccepted {
     /// Always `ok`.
     pub status: String,

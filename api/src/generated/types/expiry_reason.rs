@@ -3,17 +3,7 @@
 use crate::support::UnknownValue;
 
 /// Why an approval ended without a decision.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    poem_openapi::Enum,
-    serde::Serialize,
-    serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, poem_openapi::Enum, serde::Serialize, serde::Deserialize)]
 pub enum ExpiryReason {
     #[oai(rename = "DEADLINE")]
     #[serde(rename = "DEADLINE")]
@@ -50,10 +40,7 @@ impl std::str::FromStr for ExpiryReason {
         match text {
             "DEADLINE" => Ok(Self::Deadline),
             "WITHDRAWN" => Ok(Self::Withdrawn),
-            _ => Err(UnknownValue::new(
-                text,
-                Self::ALL.iter().map(|value| value.as_str()),
-            )),
+            _ => Err(UnknownValue::new(text, Self::ALL.iter().map(|value| value.as_str()))),
         }
     }
 }

@@ -4,15 +4,7 @@ use super::ApprovalStatus;
 use crate::support::Nullable;
 
 /// The decision that stands.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct MobileDecided {
     pub status: ApprovalStatus,
     /// What the agent will be told.

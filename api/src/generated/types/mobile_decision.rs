@@ -6,25 +6,13 @@ use super::MobileVerb;
 use crate::support::{Location, Nullable, Pattern, Problems, Validate};
 
 /// A decision as the inherited mobile client sends it.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct MobileDecision {
     pub decision: MobileVerb,
     /// What the agent should know.
     #[oai(validator(max_length = 10000, pattern = "^[^\\x00]*$"))]
     #[serde(default, skip_serializing_if = "MaybeUndefined::is_undefined")]
-    #[schemars(
-        with = "Nullable<String>",
-        length(max = 10000),
-        regex(pattern = "^[^\\x00]*$")
-    )]
+    #[schemars(with = "Nullable<String>", length(max = 10000), regex(pattern = "^[^\\x00]*$"))]
     pub note: MaybeUndefined<String>,
 }
 

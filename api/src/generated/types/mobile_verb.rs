@@ -3,17 +3,7 @@
 use crate::support::UnknownValue;
 
 /// A decision in either of the two spellings that mobile clients use.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    poem_openapi::Enum,
-    serde::Serialize,
-    serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, poem_openapi::Enum, serde::Serialize, serde::Deserialize)]
 pub enum MobileVerb {
     #[oai(rename = "APPROVE")]
     #[serde(rename = "APPROVE")]
@@ -60,10 +50,7 @@ impl std::str::FromStr for MobileVerb {
             "DENY" => Ok(Self::Deny),
             "APPROVED" => Ok(Self::Approved),
             "DENIED" => Ok(Self::Denied),
-            _ => Err(UnknownValue::new(
-                text,
-                Self::ALL.iter().map(|value| value.as_str()),
-            )),
+            _ => Err(UnknownValue::new(text, Self::ALL.iter().map(|value| value.as_str()))),
         }
     }
 }

@@ -3,15 +3,7 @@
 use uuid::Uuid;
 
 /// What a device gets from a pairing. It is shown once.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct PairingCompleted {
     /// The device.
     pub device_id: Uuid,

@@ -4,15 +4,7 @@ use super::Platform;
 use crate::support::{Location, Pattern, Problems, Validate};
 
 /// What a device sends to complete a pairing.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct PairingCompletion {
     /// The token that the machine shows.
     #[oai(validator(min_length = 1, max_length = 200))]
@@ -24,20 +16,9 @@ pub struct PairingCompletion {
     #[schemars(length(max = 4096), regex(pattern = "^[^\\x00]*$"))]
     pub push_token: String,
     /// What people call the device.
-    #[oai(
-        skip_serializing_if_is_none,
-        validator(min_length = 1, max_length = 200, pattern = "^[^\\x00]*$")
-    )]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
-    #[schemars(
-        with = "String",
-        length(min = 1, max = 200),
-        regex(pattern = "^[^\\x00]*$")
-    )]
+    #[oai(skip_serializing_if_is_none, validator(min_length = 1, max_length = 200, pattern = "^[^\\x00]*$"))]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
+    #[schemars(with = "String", length(min = 1, max = 200), regex(pattern = "^[^\\x00]*$"))]
     pub device_name: Option<String>,
 }
 

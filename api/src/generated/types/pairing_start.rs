@@ -3,15 +3,7 @@
 use crate::support::{Location, Pattern, Problems, Validate};
 
 /// What a machine says of itself when it starts a pairing.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct PairingStart {
     /// Tells this machine from others; stays the same over time.
     #[oai(validator(min_length = 1, max_length = 200, pattern = "^[^\\x00]*$"))]

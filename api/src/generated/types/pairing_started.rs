@@ -3,15 +3,7 @@
 use crate::support::Timestamp;
 
 /// A pairing that waits for a device.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct PairingStarted {
     /// For the device, as a QR code or typed. Works once.
     pub pair_token: String,

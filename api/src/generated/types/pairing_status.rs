@@ -3,17 +3,7 @@
 use crate::support::UnknownValue;
 
 /// How far a pairing is.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    poem_openapi::Enum,
-    serde::Serialize,
-    serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, poem_openapi::Enum, serde::Serialize, serde::Deserialize)]
 pub enum PairingStatus {
     #[oai(rename = "PENDING")]
     #[serde(rename = "PENDING")]
@@ -55,10 +45,7 @@ impl std::str::FromStr for PairingStatus {
             "PENDING" => Ok(Self::Pending),
             "COMPLETED" => Ok(Self::Completed),
             "EXPIRED" => Ok(Self::Expired),
-            _ => Err(UnknownValue::new(
-                text,
-                Self::ALL.iter().map(|value| value.as_str()),
-            )),
+            _ => Err(UnknownValue::new(text, Self::ALL.iter().map(|value| value.as_str()))),
         }
     }
 }

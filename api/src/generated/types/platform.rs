@@ -3,17 +3,7 @@
 use crate::support::UnknownValue;
 
 /// What a device runs on.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    poem_openapi::Enum,
-    serde::Serialize,
-    serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, poem_openapi::Enum, serde::Serialize, serde::Deserialize)]
 pub enum Platform {
     /// An iPhone or iPad.
     #[oai(rename = "ios")]
@@ -39,13 +29,7 @@ pub enum Platform {
 
 impl Platform {
     /// Every value, in the order of the spec.
-    pub const ALL: &'static [Self] = &[
-        Self::Ios,
-        Self::Android,
-        Self::Web,
-        Self::Desktop,
-        Self::Cli,
-    ];
+    pub const ALL: &'static [Self] = &[Self::Ios, Self::Android, Self::Web, Self::Desktop, Self::Cli];
 
     /// The value as it is on the wire.
     #[must_use]
@@ -76,10 +60,7 @@ impl std::str::FromStr for Platform {
             "web" => Ok(Self::Web),
             "desktop" => Ok(Self::Desktop),
             "cli" => Ok(Self::Cli),
-            _ => Err(UnknownValue::new(
-                text,
-                Self::ALL.iter().map(|value| value.as_str()),
-            )),
+            _ => Err(UnknownValue::new(text, Self::ALL.iter().map(|value| value.as_str()))),
         }
     }
 }

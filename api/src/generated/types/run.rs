@@ -6,15 +6,7 @@ use super::RunStatus;
 use crate::support::{Nullable, Timestamp};
 
 /// One session of an agent.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Run {
     /// The run.
     pub run_id: Uuid,

@@ -5,15 +5,7 @@ use uuid::Uuid;
 use crate::support::{JsonObject, Timestamp};
 
 /// One entry of a run's timeline.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct RunEvent {
     /// The event.
     pub event_id: Uuid,
@@ -27,11 +19,7 @@ pub struct RunEvent {
     pub r#type: String,
     /// When it happened, by the reporter's clock; absent for Flightdeck's own events.
     #[oai(skip_serializing_if_is_none)]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "Timestamp")]
     pub event_ts: Option<Timestamp>,
     /// When the server stored it.

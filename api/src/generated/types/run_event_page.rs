@@ -3,15 +3,7 @@
 use super::RunEvent;
 
 /// A stretch of a run's timeline.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct RunEventPage {
     /// In order, without gaps.
     pub events: Vec<RunEvent>,

@@ -4,15 +4,7 @@ use super::Run;
 use crate::support::Nullable;
 
 /// One page of runs.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct RunPage {
     /// The runs, newest first.
     pub items: Vec<Run>,

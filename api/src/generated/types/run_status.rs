@@ -3,17 +3,7 @@
 use crate::support::UnknownValue;
 
 /// Where a run stands.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    poem_openapi::Enum,
-    serde::Serialize,
-    serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, poem_openapi::Enum, serde::Serialize, serde::Deserialize)]
 pub enum RunStatus {
     /// The agent works, or waits for an answer.
     #[oai(rename = "RUNNING")]
@@ -39,13 +29,7 @@ pub enum RunStatus {
 
 impl RunStatus {
     /// Every value, in the order of the spec.
-    pub const ALL: &'static [Self] = &[
-        Self::Running,
-        Self::Finished,
-        Self::Failed,
-        Self::Stopped,
-        Self::Unknown,
-    ];
+    pub const ALL: &'static [Self] = &[Self::Running, Self::Finished, Self::Failed, Self::Stopped, Self::Unknown];
 
     /// The value as it is on the wire.
     #[must_use]
@@ -76,10 +60,7 @@ impl std::str::FromStr for RunStatus {
             "FAILED" => Ok(Self::Failed),
             "STOPPED" => Ok(Self::Stopped),
             "UNKNOWN" => Ok(Self::Unknown),
-            _ => Err(UnknownValue::new(
-                text,
-                Self::ALL.iter().map(|value| value.as_str()),
-            )),
+            _ => Err(UnknownValue::new(text, Self::ALL.iter().map(|value| value.as_str()))),
         }
     }
 }

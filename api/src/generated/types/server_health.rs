@@ -4,15 +4,7 @@ use super::{Database, Environment};
 use crate::support::Timestamp;
 
 /// The server's state.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct ServerHealth {
     /// Whether the database answers.
     pub ok: bool,

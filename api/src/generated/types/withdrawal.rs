@@ -3,31 +3,12 @@
 use crate::support::{Location, Pattern, Problems, Validate};
 
 /// Why an approval is not needed any more.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Withdrawal {
     /// For the timeline, e.g. `answered in the terminal`.
-    #[oai(
-        skip_serializing_if_is_none,
-        validator(min_length = 1, max_length = 1000, pattern = "^[^\\x00]*$")
-    )]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
-    #[schemars(
-        with = "String",
-        length(min = 1, max = 1000),
-        regex(pattern = "^[^\\x00]*$")
-    )]
+    #[oai(skip_serializing_if_is_none, validator(min_length = 1, max_length = 1000, pattern = "^[^\\x00]*$"))]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
+    #[schemars(with = "String", length(min = 1, max = 1000), regex(pattern = "^[^\\x00]*$"))]
     pub reason: Option<String>,
 }
 

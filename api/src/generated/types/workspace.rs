@@ -5,15 +5,7 @@ use uuid::Uuid;
 use crate::support::Timestamp;
 
 /// A place where agents work.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Workspace {
     /// The workspace.
     pub workspace_id: Uuid,

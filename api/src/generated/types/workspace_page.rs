@@ -4,15 +4,7 @@ use super::Workspace;
 use crate::support::Nullable;
 
 /// One page of workspaces.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct WorkspacePage {
     /// The workspaces, newest first.
     pub items: Vec<Workspace>,

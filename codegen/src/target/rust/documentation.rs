@@ -72,9 +72,7 @@ fn defuse(line: &str) -> String {
                 }
             }
         } else if rest.starts_with("http://") || rest.starts_with("https://") {
-            let end = rest
-                .find(|c: char| c.is_whitespace() || "<>\"`\\()[]".contains(c))
-                .unwrap_or(rest.len());
+            let end = rest.find(|c: char| c.is_whitespace() || "<>\"`\\()[]".contains(c)).unwrap_or(rest.len());
             let url = rest[..end].trim_end_matches(['.', ',', ';', ':', '!', '?', '\'']);
             safe.push_str(&format!("<{url}>"));
             rest = &rest[url.len()..];
@@ -110,26 +108,15 @@ fn wrap(block: &str, written: &mut Vec<String>) {
     }
     let indent = " ".repeat(block.len() - content.len());
     // The lines of a list item are indented under its text.
-    let marker = ["- ", "* ", "+ "]
-        .iter()
-        .any(|marker| content.starts_with(marker));
-    let following = if marker {
-        format!("{indent}  ")
-    } else {
-        indent.clone()
-    };
+    let marker = ["- ", "* ", "+ "].iter().any(|marker| content.starts_with(marker));
+    let following = if marker { format!("{indent}  ") } else { indent.clone() };
     let content = defuse(content);
     let mut current = indent;
     for (index, word) in words(&content).into_iter().enumerate() {
         if index == 0 {
             current.push_str(word);
-        } else if current.chars().count() + 1 + word.chars().count() > WIDTH
-            && !begins_a_block(word)
-        {
-            written.push(std::mem::replace(
-                &mut current,
-                format!("{following}{word}"),
-            ));
+        } else if current.chars().count() + 1 + word.chars().count() > WIDTH && !begins_a_block(word) {
+            written.push(std::mem::replace(&mut current, format!("{following}{word}")));
         } else {
             current.push(' ');
             current.push_str(word);
@@ -158,8 +145,7 @@ fn words(line: &str) -> Vec<&str> {
 
 /// Whether a line that starts with this word would be a list, a heading or a rule instead of text.
 fn begins_a_block(word: &str) -> bool {
-    let numbered =
-        word.ends_with(['.', ')']) && word.starts_with(|first: char| first.is_ascii_digit());
+    let numbered = word.ends_with(['.', ')']) && word.starts_with(|first: char| first.is_ascii_digit());
     numbered || word.starts_with(['-', '*', '+', '#', '=', '|', '_', '>']) || word.is_empty()
 }
 
@@ -178,19 +164,13 @@ mod tests {
 
     #[test]
     fn code_within_a_line_is_kept_and_stray_backticks_are_not() {
-        assert_eq!(
-            lines("`Vec<[u8]>` and <b> [x]"),
-            ["`Vec<[u8]>` and \\<b\\> \\[x\\]"]
-        );
+        assert_eq!(lines("`Vec<[u8]>` and <b> [x]"), ["`Vec<[u8]>` and \\<b\\> \\[x\\]"]);
         assert_eq!(lines("``a`b`` `"), ["``a`b`` \\`"]);
     }
 
     #[test]
     fn addresses_become_links() {
-        assert_eq!(
-            lines("see https://a.example/x?y=1."),
-            ["see <https://a.example/x?y=1>."]
-        );
+        assert_eq!(lines("see https://a.example/x?y=1."), ["see <https://a.example/x?y=1>."]);
     }
 
     #[test]
@@ -203,10 +183,7 @@ mod tests {
 
     #[test]
     fn text_is_wrapped_anew_and_lists_are_not() {
-        assert_eq!(
-            lines("a\nb\n\n- c\n  d\n- e\n# f"),
-            ["a b", "", "- c d", "- e", "# f"]
-        );
+        assert_eq!(lines("a\nb\n\n- c\n  d\n- e\n# f"), ["a b", "", "- c d", "- e", "# f"]);
     }
 
     #[test]

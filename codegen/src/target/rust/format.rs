@@ -13,16 +13,16 @@ use crate::target::OutputFile;
 
 const EDITION: &str = "2024";
 
+/// The repository's own, so that `cargo fmt` finds nothing to change in generated files.
+const CONFIGURATION: &str = include_str!("../../../../.rustfmt.toml");
+
 /// Formats every file whose name ends in `.rs`; the others are left as they are.
 ///
 /// # Errors
 ///
 /// `rustfmt` is not installed, or a file is not valid Rust, which is a fault of a template.
 pub fn format(files: &mut [OutputFile]) -> Result<()> {
-    let mut sources: Vec<&mut OutputFile> = files
-        .iter_mut()
-        .filter(|file| is_rust(&file.path))
-        .collect();
+    let mut sources: Vec<&mut OutputFile> = files.iter_mut().filter(|file| is_rust(&file.path)).collect();
     if sources.is_empty() {
         return Ok(());
     }
@@ -30,20 +30,16 @@ pub fn format(files: &mut [OutputFile]) -> Result<()> {
     for file in &sources {
         let path = folder.0.join(&file.path);
         let parent = path.parent().unwrap_or(&folder.0);
-        fs::create_dir_all(parent)
-            .with_context(|| format!("cannot create {}", parent.display()))?;
-        fs::write(&path, &file.contents)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+        fs::write(&path, &file.contents).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    // Of its own, so that no configuration further up the tree or in a home directory changes the result.
+    // Beside the files, so that no configuration further up the tree or in a home directory changes the result.
     let configuration = folder.0.join("rustfmt.toml");
-    fs::write(&configuration, format!("edition = \"{EDITION}\"\n"))
-        .context("cannot write rustfmt.toml")?;
+    fs::write(&configuration, CONFIGURATION).context("cannot write rustfmt.toml")?;
     run(&folder.0, &configuration, &roots(&sources))?;
     for file in &mut sources {
         let path = folder.0.join(&file.path);
-        file.contents =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        file.contents = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     }
     Ok(())
 }
@@ -78,15 +74,9 @@ fn roots(sources: &[&mut OutputFile]) -> Vec<PathBuf> {
     let is_root = |path: &Path| {
         let is_module = path.file_name().is_some_and(|name| name == "mod.rs");
         // A `mod.rs` belongs to the folder above its own.
-        path.ancestors()
-            .skip(if is_module { 2 } else { 1 })
-            .all(|folder| !modules.contains(folder))
+        path.ancestors().skip(if is_module { 2 } else { 1 }).all(|folder| !modules.contains(folder))
     };
-    sources
-        .iter()
-        .filter(|file| is_root(&file.path))
-        .map(|file| file.path.clone())
-        .collect()
+    sources.iter().filter(|file| is_root(&file.path)).map(|file| file.path.clone()).collect()
 }
 
 fn is_rust(path: &Path) -> bool {
@@ -129,13 +119,8 @@ mod tests {
         ];
         format(&mut files).expect("it is valid Rust");
         let contents: Vec<&str> = files.iter().map(|file| file.contents.as_str()).collect();
-        let expected = [
-            "pub mod one;\npub mod two;\n",
-            "pub fn one() {}\n",
-            "pub fn two() {}\n",
-            "pub fn alone() {}\n",
-            "{ }",
-        ];
+        let expected =
+            ["pub mod one;\npub mod two;\n", "pub fn one() {}\n", "pub fn two() {}\n", "pub fn alone() {}\n", "{ }"];
         assert_eq!(contents, expected);
     }
 
@@ -143,11 +128,6 @@ mod tests {
     fn a_broken_file_is_a_fault_of_a_template() {
         let mut files = [OutputFile::new("broken.rs", "fn (".to_owned())];
         let error = format(&mut files).expect_err("it is not valid Rust");
-        assert!(
-            error
-                .to_string()
-                .starts_with("rustfmt refused the generated code"),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("rustfmt refused the generated code"), "{error}");
     }
 }

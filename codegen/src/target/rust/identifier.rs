@@ -6,11 +6,10 @@ use anyhow::{Result, bail};
 use crate::names;
 
 const KEYWORDS: &[&str] = &[
-    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "do", "dyn",
-    "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let",
-    "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return",
-    "static", "struct", "trait", "true", "try", "type", "typeof", "unsafe", "unsized", "use",
-    "virtual", "where", "while", "yield",
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "do", "dyn", "else", "enum",
+    "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod", "move",
+    "mut", "override", "priv", "pub", "ref", "return", "static", "struct", "trait", "true", "try", "type", "typeof",
+    "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
 ];
 
 /// Keywords that cannot be raw.
@@ -66,21 +65,13 @@ pub(crate) fn value(name: &str) -> Result<String> {
 /// A field, a parameter or a method that must not be one of `taken` either.
 pub(crate) fn value_beside(name: &str, taken: &[&str]) -> Result<String> {
     let identifier = value(name)?;
-    Ok(if taken.contains(&identifier.as_str()) {
-        format!("{identifier}_")
-    } else {
-        identifier
-    })
+    Ok(if taken.contains(&identifier.as_str()) { format!("{identifier}_") } else { identifier })
 }
 
 /// A module with a file of its own, which cannot be `mod.rs`.
 pub(crate) fn module(name: &str) -> Result<String> {
     let identifier = value(name)?;
-    Ok(if identifier == "r#mod" {
-        "mod_".to_owned()
-    } else {
-        identifier
-    })
+    Ok(if identifier == "r#mod" { "mod_".to_owned() } else { identifier })
 }
 
 /// The name of the file of a [`module`], without its ending.
@@ -97,26 +88,14 @@ pub(crate) fn unraw(identifier: &str) -> &str {
 pub(crate) fn type_name(name: &str) -> Result<String> {
     let pascal = started(names::pascal(name), name)?;
     // Types are written in upper camel case by the profile, which is kept letter by letter.
-    let kept = if names::is_pascal(name) {
-        name.to_owned()
-    } else {
-        pascal
-    };
-    Ok(if TYPES_IN_SCOPE.contains(&kept.as_str()) {
-        format!("{kept}_")
-    } else {
-        kept
-    })
+    let kept = if names::is_pascal(name) { name.to_owned() } else { pascal };
+    Ok(if TYPES_IN_SCOPE.contains(&kept.as_str()) { format!("{kept}_") } else { kept })
 }
 
 /// A variant of an enum; `taken` are variants that the enum has besides those of the spec.
 pub(crate) fn variant(value: &str, taken: &[&str]) -> Result<String> {
     let pascal = started(names::pascal(value), value)?;
-    Ok(if pascal == "Self" || taken.contains(&pascal.as_str()) {
-        format!("{pascal}_")
-    } else {
-        pascal
-    })
+    Ok(if pascal == "Self" || taken.contains(&pascal.as_str()) { format!("{pascal}_") } else { pascal })
 }
 
 /// A constant.
@@ -128,13 +107,7 @@ fn started(identifier: String, name: &str) -> Result<String> {
     if !identifier.is_ascii() || identifier.is_empty() {
         bail!("{name:?} cannot become a name in Rust; it needs ASCII letters or digits");
     }
-    Ok(
-        if identifier.starts_with(|first: char| first.is_ascii_digit()) {
-            format!("_{identifier}")
-        } else {
-            identifier
-        },
-    )
+    Ok(if identifier.starts_with(|first: char| first.is_ascii_digit()) { format!("_{identifier}") } else { identifier })
 }
 
 #[cfg(test)]
@@ -156,18 +129,12 @@ mod tests {
         }
         assert_eq!(module("Mod").expect("it is a name"), "mod_");
         assert_eq!(file_stem(&module("Type").expect("it is a name")), "type");
-        assert_eq!(
-            value_beside("context", &["context"]).expect("it is a name"),
-            "context_"
-        );
+        assert_eq!(value_beside("context", &["context"]).expect("it is a name"), "context_");
     }
 
     #[test]
     fn variants_leave_room_for_the_unknown_one() {
-        assert_eq!(
-            variant("Unknown", &["Unknown"]).expect("it is a name"),
-            "Unknown_"
-        );
+        assert_eq!(variant("Unknown", &["Unknown"]).expect("it is a name"), "Unknown_");
         assert_eq!(variant("unknown", &[]).expect("it is a name"), "Unknown");
         assert_eq!(variant("self", &[]).expect("it is a name"), "Self_");
         assert_eq!(variant("1d", &[]).expect("it is a name"), "_1d");

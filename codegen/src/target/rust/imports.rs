@@ -7,10 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) fn lines(paths: &BTreeSet<String>) -> Vec<String> {
     let mut lines = Vec::new();
     for group in 0..3 {
-        let group: BTreeSet<&String> = paths
-            .iter()
-            .filter(|path| group_of(path) == group)
-            .collect();
+        let group: BTreeSet<&String> = paths.iter().filter(|path| group_of(path) == group).collect();
         if !lines.is_empty() && !group.is_empty() {
             lines.push(String::new());
         }
@@ -47,9 +44,6 @@ mod tests {
     #[test]
     fn names_of_one_parent_share_a_line() {
         let paths = ["super::Run", "uuid::Uuid", "super::Approval"].map(str::to_owned);
-        assert_eq!(
-            lines(&BTreeSet::from(paths)),
-            ["use uuid::Uuid;", "", "use super::{Approval, Run};"]
-        );
+        assert_eq!(lines(&BTreeSet::from(paths)), ["use uuid::Uuid;", "", "use super::{Approval, Run};"]);
     }
 }

@@ -15,11 +15,7 @@ pub(crate) fn integer(value: i64) -> String {
         }
         grouped.push(digit);
     }
-    if value < 0 {
-        format!("-{grouped}")
-    } else {
-        grouped
-    }
+    if value < 0 { format!("-{grouped}") } else { grouped }
 }
 
 /// A literal of a floating-point number.
@@ -33,10 +29,7 @@ mod tests {
 
     #[test]
     fn strings_cannot_be_left() {
-        assert_eq!(
-            string("a\"; b\\ \u{202e}\n\0{}"),
-            r#""a\"; b\\ \u{202e}\n\0{}""#
-        );
+        assert_eq!(string("a\"; b\\ \u{202e}\n\0{}"), r#""a\"; b\\ \u{202e}\n\0{}""#);
     }
 
     #[test]

@@ -13,11 +13,7 @@ pub(crate) enum Segment<'a> {
 
 pub(crate) fn segments(operation: &Operation) -> Result<Vec<Segment<'_>>> {
     let Some(path) = operation.path.strip_prefix('/') else {
-        bail!(
-            "the path {:?} of {} does not begin with a slash",
-            operation.path,
-            operation.id
-        );
+        bail!("the path {:?} of {} does not begin with a slash", operation.path, operation.id);
     };
     path.split('/')
         .map(|segment| {
@@ -40,18 +36,12 @@ pub(crate) fn segments(operation: &Operation) -> Result<Vec<Segment<'_>>> {
 
 /// The parameters of the path, in the order of the path.
 pub(crate) fn path_parameters(operation: &Operation) -> impl Iterator<Item = &Parameter> {
-    operation
-        .parameters
-        .iter()
-        .filter(|parameter| parameter.place == Place::Path)
+    operation.parameters.iter().filter(|parameter| parameter.place == Place::Path)
 }
 
 /// The parameters of the query and the headers.
 pub(crate) fn other_parameters(operation: &Operation) -> impl Iterator<Item = &Parameter> {
-    operation
-        .parameters
-        .iter()
-        .filter(|parameter| parameter.place != Place::Path)
+    operation.parameters.iter().filter(|parameter| parameter.place != Place::Path)
 }
 
 pub(crate) const fn method(method: Method) -> &'static str {
@@ -66,10 +56,7 @@ pub(crate) const fn method(method: Method) -> &'static str {
 
 /// A name that begins with the operation's, such as `ListRunsParameters`.
 pub(crate) fn type_named_after(operation: &Operation, suffix: &str) -> Result<String> {
-    Ok(format!(
-        "{}{suffix}",
-        identifier::variant(&operation.id, &[])?
-    ))
+    Ok(format!("{}{suffix}", identifier::variant(&operation.id, &[])?))
 }
 
 /// The variant of one success of several.
@@ -85,22 +72,11 @@ pub(crate) fn success_variant(status: u16) -> String {
 
 /// `POST /bridge/event`, as code in a doc comment.
 pub(crate) fn route(operation: &Operation) -> String {
-    format!(
-        "`{} {}`",
-        method(operation.method),
-        operation.path.replace('`', "")
-    )
+    format!("`{} {}`", method(operation.method), operation.path.replace('`', ""))
 }
 
 /// The security alternatives as string literals.
 pub(crate) fn security(operation: &Operation) -> Vec<Vec<String>> {
     let alternatives = operation.security.iter();
-    alternatives
-        .map(|schemes| {
-            schemes
-                .iter()
-                .map(|scheme| literal::string(scheme))
-                .collect()
-        })
-        .collect()
+    alternatives.map(|schemes| schemes.iter().map(|scheme| literal::string(scheme)).collect()).collect()
 }

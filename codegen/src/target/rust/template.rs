@@ -18,45 +18,25 @@ impl Templates {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
-        environment.set_syntax(
-            SyntaxConfig::builder()
-                .trim_blocks(true)
-                .lstrip_blocks(true)
-                .build()?,
-        );
+        environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
         environment.add_filter("doc", |lines: Vec<String>| comment("///", &lines));
         environment.add_filter("module_doc", |lines: Vec<String>| comment("//!", &lines));
         for (name, source) in sources {
-            environment
-                .add_template(name, source)
-                .with_context(|| format!("the template {name} is not valid"))?;
+            environment.add_template(name, source).with_context(|| format!("the template {name} is not valid"))?;
         }
         Ok(Self(environment))
     }
 
     /// A generated file: its first line says where it comes from.
-    pub(crate) fn render(
-        &self,
-        name: &str,
-        source: &str,
-        context: impl Serialize,
-    ) -> Result<String> {
+    pub(crate) fn render(&self, name: &str, source: &str, context: impl Serialize) -> Result<String> {
         let template = self.0.get_template(name)?;
-        let body = template
-            .render(Serde(context))
-            .with_context(|| format!("cannot fill the template {name}"))?;
-        Ok(format!(
-            "// {}\n\n{}",
-            generated_from(source),
-            body.trim_start()
-        ))
+        let body = template.render(Serde(context)).with_context(|| format!("cannot fill the template {name}"))?;
+        Ok(format!("// {}\n\n{}", generated_from(source), body.trim_start()))
     }
 }
 
 fn comment(marker: &str, lines: &[String]) -> String {
-    let lines = lines
-        .iter()
-        .map(|line| format!("{marker} {line}").trim_end().to_owned() + "\n");
+    let lines = lines.iter().map(|line| format!("{marker} {line}").trim_end().to_owned() + "\n");
     lines.collect()
 }
 

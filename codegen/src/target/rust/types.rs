@@ -34,11 +34,7 @@ pub(crate) struct TypeWriter<'a> {
 
 impl<'a> TypeWriter<'a> {
     pub(crate) fn new(dialect: &'a Dialect, from: From) -> Self {
-        Self {
-            dialect,
-            from,
-            imports: BTreeSet::new(),
-        }
+        Self { dialect, from, imports: BTreeSet::new() }
     }
 
     pub(crate) fn write(&mut self, ty: &Type) -> Result<String> {
@@ -85,26 +81,15 @@ impl<'a> TypeWriter<'a> {
 
 /// A named type's definition.
 pub(crate) fn definition<'a>(protocol: &'a Protocol, name: &str) -> Result<&'a TypeDef> {
-    protocol
-        .types
-        .get(name)
-        .with_context(|| format!("the model has no type {name}; it is not consistent"))
+    protocol.types.get(name).with_context(|| format!("the model has no type {name}; it is not consistent"))
 }
 
 /// What an alias stands for, with its limits; other types stand for themselves, with the limits given.
-pub(crate) fn resolved<'a>(
-    protocol: &'a Protocol,
-    ty: &'a Type,
-    limits: &Limits,
-) -> Result<(&'a Type, Limits)> {
+pub(crate) fn resolved<'a>(protocol: &'a Protocol, ty: &'a Type, limits: &Limits) -> Result<(&'a Type, Limits)> {
     let (mut ty, mut limits) = (ty, limits.clone());
     let mut seen = BTreeSet::new();
     while let Type::Named { name } = ty {
-        let Shape::Alias {
-            ty: target,
-            limits: own,
-        } = &definition(protocol, name)?.shape
-        else {
+        let Shape::Alias { ty: target, limits: own } = &definition(protocol, name)?.shape else {
             break;
         };
         anyhow::ensure!(seen.insert(name), "the alias {name} stands for itself");
@@ -137,10 +122,7 @@ pub(crate) fn mentioned<'a>(ty: &'a Type, names: &mut Vec<&'a str>) {
 }
 
 /// Every type that the given ones consist of, themselves included.
-pub(crate) fn reachable<'a>(
-    protocol: &'a Protocol,
-    from: impl IntoIterator<Item = &'a str>,
-) -> BTreeSet<&'a str> {
+pub(crate) fn reachable<'a>(protocol: &'a Protocol, from: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
     let mut reached = BTreeSet::new();
     let mut open: Vec<&str> = from.into_iter().collect();
     while let Some(name) = open.pop() {
@@ -148,9 +130,7 @@ pub(crate) fn reachable<'a>(
             continue;
         }
         match protocol.types.get(name).map(|definition| &definition.shape) {
-            Some(Shape::Object { fields }) => fields
-                .iter()
-                .for_each(|field| mentioned(&field.ty, &mut open)),
+            Some(Shape::Object { fields }) => fields.iter().for_each(|field| mentioned(&field.ty, &mut open)),
             Some(Shape::Union { variants, .. }) => {
                 open.extend(variants.iter().map(|variant| variant.ty.as_str()));
             }

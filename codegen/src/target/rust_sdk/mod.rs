@@ -3,6 +3,8 @@
 
 mod errors;
 mod operation;
+mod parameters;
+mod stream;
 mod surface;
 mod types;
 
@@ -32,36 +34,15 @@ const DIALECT: Dialect = Dialect {
 /// Two names become the same in Rust, or the spec uses something that the SDK cannot express.
 pub fn emit(protocol: &Protocol) -> Result<Vec<OutputFile>> {
     let templates = Templates::new(&[
-        (
-            "module",
-            include_str!("../../../templates/rust_sdk/module.rs.jinja"),
-        ),
-        (
-            "int64",
-            include_str!("../../../templates/rust_sdk/int64.rs"),
-        ),
-        (
-            "errors",
-            include_str!("../../../templates/rust_sdk/errors.rs.jinja"),
-        ),
-        (
-            "types",
-            include_str!("../../../templates/rust_sdk/types.rs.jinja"),
-        ),
-        (
-            "type",
-            include_str!("../../../templates/rust_sdk/type.rs.jinja"),
-        ),
-        (
-            "surface",
-            include_str!("../../../templates/rust_sdk/surface.rs.jinja"),
-        ),
+        ("module", include_str!("../../../templates/rust_sdk/module.rs.jinja")),
+        ("int64", include_str!("../../../templates/rust_sdk/int64.rs")),
+        ("errors", include_str!("../../../templates/rust_sdk/errors.rs.jinja")),
+        ("types", include_str!("../../../templates/rust/types.rs.jinja")),
+        ("type", include_str!("../../../templates/rust_sdk/type.rs.jinja")),
+        ("surface", include_str!("../../../templates/rust_sdk/surface.rs.jinja")),
     ])?;
     let has_int64 = types_of(protocol).any(is_int64);
-    let mut files = vec![
-        module(protocol, has_int64, &templates)?,
-        errors::emit(protocol, &templates)?,
-    ];
+    let mut files = vec![module(protocol, has_int64, &templates)?, errors::emit(protocol, &templates)?];
     if has_int64 {
         let contents = templates.render("int64", "README.md", ())?;
         files.push(OutputFile::new(format!("{ROOT}/int64.rs"), contents));
@@ -92,34 +73,18 @@ fn module(protocol: &Protocol, has_int64: bool, templates: &Templates) -> Result
     }
     let title = format!("{} {}.", protocol.title, protocol.version);
     let docs = documentation::paragraphs([title.as_str(), &protocol.description]);
-    let contents = templates.render(
-        "module",
-        "openapi/openapi.yaml",
-        Module {
-            docs,
-            modules,
-            has_int64,
-        },
-    )?;
+    let contents = templates.render("module", "openapi/openapi.yaml", Module { docs, modules, has_int64 })?;
     Ok(OutputFile::new(format!("{ROOT}/mod.rs"), contents))
 }
 
 fn types_of(protocol: &Protocol) -> impl Iterator<Item = &Type> {
-    let fields = protocol
-        .types
-        .values()
-        .flat_map(|definition| match &definition.shape {
-            Shape::Object { fields } => fields.iter().map(|field| &field.ty).collect(),
-            Shape::Alias { ty, .. } => vec![ty],
-            Shape::Enum { .. } | Shape::Union { .. } => Vec::new(),
-        });
-    let operations = protocol
-        .surfaces
-        .iter()
-        .flat_map(|surface| &surface.operations);
-    fields.chain(
-        operations.flat_map(|operation| operation.parameters.iter().map(|parameter| &parameter.ty)),
-    )
+    let fields = protocol.types.values().flat_map(|definition| match &definition.shape {
+        Shape::Object { fields } => fields.iter().map(|field| &field.ty).collect(),
+        Shape::Alias { ty, .. } => vec![ty],
+        Shape::Enum { .. } | Shape::Union { .. } => Vec::new(),
+    });
+    let operations = protocol.surfaces.iter().flat_map(|surface| &surface.operations);
+    fields.chain(operations.flat_map(|operation| operation.parameters.iter().map(|parameter| &parameter.ty)))
 }
 
 fn is_int64(ty: &Type) -> bool {
@@ -132,12 +97,8 @@ fn is_int64(ty: &Type) -> bool {
 
 /// The types that answers consist of on their own, which the runtime has to be able to decode.
 fn answered(protocol: &Protocol) -> Vec<&str> {
-    let operations = protocol
-        .surfaces
-        .iter()
-        .flat_map(|surface| &surface.operations);
-    let contents =
-        operations.flat_map(|operation| operation.successes.iter().map(|success| &success.content));
+    let operations = protocol.surfaces.iter().flat_map(|surface| &surface.operations);
+    let contents = operations.flat_map(|operation| operation.successes.iter().map(|success| &success.content));
     let names = contents.filter_map(|content| match content {
         crate::ir::Content::Json { ty } => Some(ty.as_str()),
         _ => None,

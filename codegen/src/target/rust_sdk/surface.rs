@@ -13,17 +13,8 @@ use crate::target::rust::{identifier, imports};
 use crate::target::scope::Scope;
 
 /// Methods that the client has of its own.
-const CLIENT_METHODS: &[&str] = &[
-    "base_url",
-    "builder",
-    "call",
-    "clone",
-    "from_env",
-    "new",
-    "request",
-    "shared",
-    "with_credentials",
-];
+const CLIENT_METHODS: &[&str] =
+    &["base_url", "builder", "call", "clone", "from_env", "new", "request", "shared", "with_credentials"];
 
 #[derive(Serialize)]
 struct SurfaceFile {
@@ -36,22 +27,12 @@ struct SurfaceFile {
     operations: Vec<OperationItem>,
 }
 
-pub(super) fn emit(
-    protocol: &Protocol,
-    surface: &Surface,
-    templates: &Templates,
-) -> Result<OutputFile> {
+pub(super) fn emit(protocol: &Protocol, surface: &Surface, templates: &Templates) -> Result<OutputFile> {
     let module = identifier::module(&surface.name)?;
     let mut writer = TypeWriter::new(&DIALECT, From::Surface);
-    writer
-        .imports
-        .extend(["Call", "Method", "Operation"].map(|name| format!("crate::runtime::{name}")));
+    writer.imports.extend(["Call", "Method", "Operation"].map(|name| format!("crate::runtime::{name}")));
     writer.imported("crate::Client");
-    if surface
-        .operations
-        .iter()
-        .any(|operation| !operation.security.is_empty())
-    {
+    if surface.operations.iter().any(|operation| !operation.security.is_empty()) {
         writer.imported("crate::runtime::Security");
     }
     let mut scope = Scope::new(format!("the operations of {}", surface.name));
@@ -72,8 +53,5 @@ pub(super) fn emit(
         operations,
     };
     let contents = templates.render("surface", &surface.source, file)?;
-    Ok(OutputFile::new(
-        format!("{ROOT}/{}.rs", identifier::file_stem(&module)),
-        contents,
-    ))
+    Ok(OutputFile::new(format!("{ROOT}/{}.rs", identifier::file_stem(&module)), contents))
 }

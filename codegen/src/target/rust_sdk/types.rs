@@ -35,22 +35,10 @@ struct TypeFile {
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum ShapeItem {
-    Struct {
-        fields: Vec<FieldItem>,
-        has_default: bool,
-        optional: Vec<FieldItem>,
-        required: Vec<FieldItem>,
-    },
-    Enum {
-        variants: Vec<VariantItem>,
-    },
-    Union {
-        tag: String,
-        variants: Vec<VariantItem>,
-    },
-    Alias {
-        ty: String,
-    },
+    Struct { fields: Vec<FieldItem>, has_default: bool, optional: Vec<FieldItem>, required: Vec<FieldItem> },
+    Enum { variants: Vec<VariantItem> },
+    Union { tag: String, variants: Vec<VariantItem> },
+    Alias { ty: String },
 }
 
 /// A field of a struct, or of the parameters of an operation.
@@ -91,10 +79,7 @@ pub(super) fn emit(protocol: &Protocol, templates: &Templates) -> Result<Vec<Out
         let file = file(protocol, definition, name.clone(), is_answer)
             .with_context(|| format!("in spec/{}", definition.source))?;
         let contents = templates.render("type", &definition.source, file)?;
-        files.push(OutputFile::new(
-            format!("{ROOT}/types/{}.rs", identifier::file_stem(&module)),
-            contents,
-        ));
+        files.push(OutputFile::new(format!("{ROOT}/types/{}.rs", identifier::file_stem(&module)), contents));
         types.push(TypeEntry { module, name });
     }
     let contents = templates.render("types", "schemas", TypesModule { types })?;
@@ -102,48 +87,28 @@ pub(super) fn emit(protocol: &Protocol, templates: &Templates) -> Result<Vec<Out
     Ok(files)
 }
 
-fn file(
-    protocol: &Protocol,
-    definition: &TypeDef,
-    name: String,
-    is_answer: bool,
-) -> Result<TypeFile> {
+fn file(protocol: &Protocol, definition: &TypeDef, name: String, is_answer: bool) -> Result<TypeFile> {
     let mut writer = TypeWriter::new(&DIALECT, From::Types);
     let (shape, is_answer) = match &definition.shape {
         Shape::Object { fields } => (object(definition, fields, &mut writer)?, is_answer),
         Shape::Enum { values } => (enumeration(definition, values, &mut writer)?, is_answer),
-        Shape::Union {
-            discriminator,
-            variants,
-        } => (
-            union(definition, discriminator, variants, &mut writer)?,
-            is_answer,
-        ),
+        Shape::Union { discriminator, variants } => {
+            (union(definition, discriminator, variants, &mut writer)?, is_answer)
+        }
         Shape::Alias { ty, limits } => {
             let is_list = matches!(resolved(protocol, ty, limits)?.0, Type::List { .. });
             if is_answer && !is_list {
-                bail!(
-                    "an answer consists of {name}, which is neither an object, an enum, a union nor a list"
-                );
+                bail!("an answer consists of {name}, which is neither an object, an enum, a union nor a list");
             }
             // The runtime decodes every list.
-            (
-                ShapeItem::Alias {
-                    ty: writer.write(ty)?,
-                },
-                false,
-            )
+            (ShapeItem::Alias { ty: writer.write(ty)? }, false)
         }
     };
     writer.imports.remove(&format!("super::{name}"));
     if is_answer {
         writer.imported("crate::runtime::json_answer");
     }
-    let deprecated = if definition.deprecated {
-        "Deprecated."
-    } else {
-        ""
-    };
+    let deprecated = if definition.deprecated { "Deprecated." } else { "" };
     Ok(TypeFile {
         imports: imports::lines(&writer.imports),
         docs: documentation::paragraphs([definition.description.as_str(), deprecated]),
@@ -153,22 +118,12 @@ fn file(
     })
 }
 
-fn object(
-    definition: &TypeDef,
-    fields: &[Field],
-    writer: &mut TypeWriter<'_>,
-) -> Result<ShapeItem> {
-    writer
-        .imports
-        .extend(["Deserialize", "Serialize"].map(|name| format!("serde::{name}")));
+fn object(definition: &TypeDef, fields: &[Field], writer: &mut TypeWriter<'_>) -> Result<ShapeItem> {
+    writer.imports.extend(["Deserialize", "Serialize"].map(|name| format!("serde::{name}")));
     let mut scope = Scope::new(format!("the properties of {}", definition.name));
     let (mut items, mut required, mut optional) = (Vec::new(), Vec::new(), Vec::new());
     for each in fields {
-        let item = field(
-            each,
-            scope.claim(identifier::value(&each.name)?, &each.name)?,
-            writer,
-        )?;
+        let item = field(each, scope.claim(identifier::value(&each.name)?, &each.name)?, writer)?;
         if each.required {
             required.push(item.clone());
         } else {
@@ -176,12 +131,7 @@ fn object(
         };
         items.push(item);
     }
-    Ok(ShapeItem::Struct {
-        fields: items,
-        has_default: required.is_empty(),
-        optional,
-        required,
-    })
+    Ok(ShapeItem::Struct { fields: items, has_default: required.is_empty(), optional, required })
 }
 
 fn field(field: &Field, name: String, writer: &mut TypeWriter<'_>) -> Result<FieldItem> {
@@ -191,49 +141,25 @@ fn field(field: &Field, name: String, writer: &mut TypeWriter<'_>) -> Result<Fie
         serde.push(format!("rename = {}", literal::string(&field.name)));
     }
     if !field.required {
-        let skip = if field.nullable {
-            "Field::is_absent"
-        } else {
-            "Option::is_none"
-        };
+        let skip = if field.nullable { "Field::is_absent" } else { "Option::is_none" };
         serde.push("default".to_owned());
         serde.push(format!("skip_serializing_if = \"{skip}\""));
     }
-    let held = if field.recursive {
-        format!("Box<{bare}>")
-    } else {
-        bare.clone()
-    };
+    let held = if field.recursive { format!("Box<{bare}>") } else { bare.clone() };
     let given = Given::of(&field.ty, &bare, field.recursive, &name);
     let (ty, argument, stored) = match (field.required, field.nullable) {
         (true, false) => (held, given.argument, given.stored),
-        (true, true) => (
-            format!("Option<{held}>"),
-            format!("Option<{held}>"),
-            name.clone(),
-        ),
-        (false, false) => (
-            format!("Option<{held}>"),
-            given.argument,
-            format!("Some({})", given.stored),
-        ),
+        (true, true) => (format!("Option<{held}>"), format!("Option<{held}>"), name.clone()),
+        (false, false) => (format!("Option<{held}>"), given.argument, format!("Some({})", given.stored)),
         (false, true) => {
             let field = writer.imported("crate::runtime::Field");
-            (
-                format!("{field}<{held}>"),
-                format!("impl Into<{field}<{held}>>"),
-                format!("{name}.into()"),
-            )
+            (format!("{field}<{held}>"), format!("impl Into<{field}<{held}>>"), format!("{name}.into()"))
         }
     };
     let deprecated = if field.deprecated { "Deprecated." } else { "" };
     Ok(FieldItem {
         docs: documentation::paragraphs([field.description.as_str(), deprecated]),
-        attributes: if serde.is_empty() {
-            Vec::new()
-        } else {
-            vec![format!("serde({})", serde.join(", "))]
-        },
+        attributes: if serde.is_empty() { Vec::new() } else { vec![format!("serde({})", serde.join(", "))] },
         bare_name: identifier::unraw(&name).to_owned(),
         name,
         ty,
@@ -251,37 +177,23 @@ pub(super) struct Given {
 impl Given {
     pub(super) fn of(ty: &Type, written: &str, boxed: bool, name: &str) -> Self {
         match ty {
-            Type::String | Type::Uri => Self {
-                argument: "impl Into<String>".to_owned(),
-                stored: format!("{name}.into()"),
-            },
-            _ if boxed => Self {
-                argument: written.to_owned(),
-                stored: format!("Box::new({name})"),
-            },
-            _ => Self {
-                argument: written.to_owned(),
-                stored: name.to_owned(),
-            },
+            Type::String | Type::Uri => {
+                Self { argument: "impl Into<String>".to_owned(), stored: format!("{name}.into()") }
+            }
+            _ if boxed => Self { argument: written.to_owned(), stored: format!("Box::new({name})") },
+            _ => Self { argument: written.to_owned(), stored: name.to_owned() },
         }
     }
 }
 
-fn enumeration(
-    definition: &TypeDef,
-    values: &[EnumValue],
-    writer: &mut TypeWriter<'_>,
-) -> Result<ShapeItem> {
+fn enumeration(definition: &TypeDef, values: &[EnumValue], writer: &mut TypeWriter<'_>) -> Result<ShapeItem> {
     writer.imported("crate::runtime::UnknownValue");
     let mut scope = Scope::new(format!("the values of {}", definition.name));
     let mut variants = Vec::new();
     for value in values {
         variants.push(VariantItem {
             docs: documentation::lines(&value.description),
-            name: scope.claim(
-                identifier::variant(&value.value, &["Unknown"])?,
-                &value.value,
-            )?,
+            name: scope.claim(identifier::variant(&value.value, &["Unknown"])?, &value.value)?,
             value: literal::string(&value.value),
             ty: String::new(),
         });
@@ -289,28 +201,17 @@ fn enumeration(
     Ok(ShapeItem::Enum { variants })
 }
 
-fn union(
-    definition: &TypeDef,
-    tag: &str,
-    variants: &[Variant],
-    writer: &mut TypeWriter<'_>,
-) -> Result<ShapeItem> {
+fn union(definition: &TypeDef, tag: &str, variants: &[Variant], writer: &mut TypeWriter<'_>) -> Result<ShapeItem> {
     writer.imported("crate::runtime::UnknownVariant");
     let mut scope = Scope::new(format!("the variants of {}", definition.name));
     let mut items = Vec::new();
     for variant in variants {
         items.push(VariantItem {
             docs: Vec::new(),
-            name: scope.claim(
-                identifier::variant(&variant.tag, &["Unknown"])?,
-                &variant.tag,
-            )?,
+            name: scope.claim(identifier::variant(&variant.tag, &["Unknown"])?, &variant.tag)?,
             value: literal::string(&variant.tag),
             ty: writer.named(&variant.ty)?,
         });
     }
-    Ok(ShapeItem::Union {
-        tag: literal::string(tag),
-        variants: items,
-    })
+    Ok(ShapeItem::Union { tag: literal::string(tag), variants: items })
 }

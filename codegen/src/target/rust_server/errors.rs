@@ -40,9 +40,10 @@ struct Code {
 
 pub(super) fn emit(protocol: &Protocol, templates: &Templates) -> Result<OutputFile> {
     for needed in NEEDED {
-        protocol.errors.get(*needed).with_context(|| {
-            format!("errors.yaml has no code `{needed}`, which the server's stubs need; add it")
-        })?;
+        protocol
+            .errors
+            .get(*needed)
+            .with_context(|| format!("errors.yaml has no code `{needed}`, which the server's stubs need; add it"))?;
     }
     let mut scope = Scope::new("the error codes (spec/errors.yaml)");
     let mut codes = Vec::new();

@@ -24,26 +24,14 @@ pub(super) fn validators(ty: &Type, limits: &Limits, of_items: bool) -> Vec<Stri
         return validators;
     }
     if is_text(ty) {
-        validators.extend(
-            limits
-                .min_length
-                .map(|least| format!("min_length = {least}")),
-        );
+        validators.extend(limits.min_length.map(|least| format!("min_length = {least}")));
         validators.extend(limits.max_length.map(|most| format!("max_length = {most}")));
         let pattern = limits.pattern.as_deref().map(literal::string);
         validators.extend(pattern.map(|pattern| format!("pattern = {pattern}")));
     }
     if is_number(ty) {
-        validators.extend(
-            limits
-                .minimum
-                .map(|least| format!("minimum(value = \"{least}\")")),
-        );
-        validators.extend(
-            limits
-                .maximum
-                .map(|most| format!("maximum(value = \"{most}\")")),
-        );
+        validators.extend(limits.minimum.map(|least| format!("minimum(value = \"{least}\")")));
+        validators.extend(limits.maximum.map(|most| format!("maximum(value = \"{most}\")")));
     }
     validators
 }
@@ -66,11 +54,7 @@ pub(super) fn schema_attributes(ty: &Type, limits: &Limits) -> Vec<String> {
     }
     if is_number(ty) {
         let number = |value: i64| number_literal(ty, value);
-        attributes.extend(bounds(
-            "range",
-            limits.minimum.map(number),
-            limits.maximum.map(number),
-        ));
+        attributes.extend(bounds("range", limits.minimum.map(number), limits.maximum.map(number)));
     }
     if *ty == Type::Uri {
         attributes.push("extend(\"format\" = \"uri\")".to_owned());
@@ -99,10 +83,7 @@ const fn is_text(ty: &Type) -> bool {
 }
 
 const fn is_number(ty: &Type) -> bool {
-    matches!(
-        ty,
-        Type::Integer | Type::Unsigned | Type::Int32 | Type::Number
-    )
+    matches!(ty, Type::Integer | Type::Unsigned | Type::Int32 | Type::Number)
 }
 
 /// The patterns that a file needs, each once.
@@ -120,20 +101,9 @@ pub(super) struct PatternItem {
 impl Patterns {
     /// The static of a pattern, called after the place that needs it first.
     fn name(&mut self, pattern: &str, place: &str) -> String {
-        let taken = self
-            .0
-            .values()
-            .filter(|name| name.starts_with(place))
-            .count();
-        let suffix = if taken == 0 {
-            String::new()
-        } else {
-            format!("_{}", taken + 1)
-        };
-        let name = self
-            .0
-            .entry(literal::string(pattern))
-            .or_insert_with(|| format!("{place}_PATTERN{suffix}"));
+        let taken = self.0.values().filter(|name| name.starts_with(place)).count();
+        let suffix = if taken == 0 { String::new() } else { format!("_{}", taken + 1) };
+        let name = self.0.entry(literal::string(pattern)).or_insert_with(|| format!("{place}_PATTERN{suffix}"));
         name.clone()
     }
 
@@ -142,10 +112,7 @@ impl Patterns {
     }
 
     pub(super) fn into_items(self) -> Vec<PatternItem> {
-        self.0
-            .into_iter()
-            .map(|(text, name)| PatternItem { name, text })
-            .collect()
+        self.0.into_iter().map(|(text, name)| PatternItem { name, text }).collect()
     }
 }
 
@@ -172,13 +139,7 @@ pub(super) fn located(mut lines: Vec<String>, location: &str) -> Vec<String> {
 impl Checks<'_> {
     /// `value` is an expression of a reference to a `ty`; `here` is one of a reference to its location. Empty if
     /// there is nothing to check.
-    pub(super) fn of(
-        &mut self,
-        ty: &Type,
-        limits: &Limits,
-        value: &str,
-        here: &str,
-    ) -> Result<Vec<String>> {
+    pub(super) fn of(&mut self, ty: &Type, limits: &Limits, value: &str, here: &str) -> Result<Vec<String>> {
         let (ty, limits) = resolved(self.protocol, ty, limits)?;
         let mut lines = Vec::new();
         let mut line = |method: &str, value: &str, limit: String| {
@@ -193,18 +154,12 @@ impl Checks<'_> {
                     line("max_length", value, most.to_string());
                 }
                 if let Some(pattern) = &limits.pattern {
-                    line(
-                        "pattern",
-                        value,
-                        format!("&{}", self.patterns.name(pattern, &self.place)),
-                    );
+                    line("pattern", value, format!("&{}", self.patterns.name(pattern, &self.place)));
                 }
             }
             Type::Integer | Type::Unsigned | Type::Int32 | Type::Number => {
                 let (least, most) = range(ty, &limits);
-                let value = value
-                    .strip_prefix('&')
-                    .map_or_else(|| format!("*{value}"), str::to_owned);
+                let value = value.strip_prefix('&').map_or_else(|| format!("*{value}"), str::to_owned);
                 if let Some(least) = least {
                     line("minimum", &value, bare_number(ty, least));
                 }
@@ -220,14 +175,7 @@ impl Checks<'_> {
                 if let Some(most) = limits.max_items {
                     line("max_items", &count, most.to_string());
                 }
-                lines.extend(self.of_items(
-                    item,
-                    &limits,
-                    value,
-                    here,
-                    "(index, item)",
-                    "item(index)",
-                )?);
+                lines.extend(self.of_items(item, &limits, value, here, "(index, item)", "item(index)")?);
             }
             Type::Map { value: inner } => {
                 let count = format!("{}.len()", value.trim_start_matches('&'));
@@ -237,20 +185,10 @@ impl Checks<'_> {
                 if let Some(most) = limits.max_items {
                     line("max_items", &count, most.to_string());
                 }
-                lines.extend(self.of_items(
-                    inner,
-                    &limits,
-                    value,
-                    here,
-                    "(key, item)",
-                    "property(key)",
-                )?);
+                lines.extend(self.of_items(inner, &limits, value, here, "(key, item)", "property(key)")?);
             }
             Type::Named { name } if self.has_checks(name)? => {
-                lines.push(format!(
-                    "{}.validate({here}, problems);",
-                    value.trim_start_matches('&')
-                ));
+                lines.push(format!("{}.validate({here}, problems);", value.trim_start_matches('&')));
             }
             _ => {}
         }
@@ -266,11 +204,7 @@ impl Checks<'_> {
         each: &str,
         place: &str,
     ) -> Result<Vec<String>> {
-        let limits = Limits {
-            min_items: None,
-            max_items: None,
-            ..limits.clone()
-        };
+        let limits = Limits { min_items: None, max_items: None, ..limits.clone() };
         let checks = self.of(item, &limits, "item", "&here")?;
         if checks.is_empty() {
             return Ok(checks);
@@ -296,22 +230,12 @@ impl Checks<'_> {
 
 fn range(ty: &Type, limits: &Limits) -> (Option<i64>, Option<i64>) {
     match ty {
-        Type::Integer => (
-            limits.minimum.or(Some(-SAFE)),
-            limits.maximum.or(Some(SAFE)),
-        ),
-        Type::Unsigned => (
-            limits.minimum.filter(|least| *least > 0),
-            limits.maximum.or(Some(SAFE)),
-        ),
+        Type::Integer => (limits.minimum.or(Some(-SAFE)), limits.maximum.or(Some(SAFE))),
+        Type::Unsigned => (limits.minimum.filter(|least| *least > 0), limits.maximum.or(Some(SAFE))),
         _ => (limits.minimum, limits.maximum),
     }
 }
 
 fn bare_number(ty: &Type, value: i64) -> String {
-    if *ty == Type::Number {
-        literal::float(value as f64)
-    } else {
-        literal::integer(value)
-    }
+    if *ty == Type::Number { literal::float(value as f64) } else { literal::integer(value) }
 }

@@ -5,6 +5,7 @@ mod errors;
 mod limits;
 mod operation;
 mod parameters;
+mod successes;
 mod surface;
 mod types;
 
@@ -36,31 +37,13 @@ const DIALECT: Dialect = Dialect {
 /// Two names become the same in Rust, or the spec uses something that Rust stubs cannot express.
 pub fn emit(protocol: &Protocol) -> Result<Vec<OutputFile>> {
     let templates = Templates::new(&[
-        (
-            "module",
-            include_str!("../../../templates/rust_server/module.rs.jinja"),
-        ),
-        (
-            "errors",
-            include_str!("../../../templates/rust_server/errors.rs.jinja"),
-        ),
-        (
-            "types",
-            include_str!("../../../templates/rust_server/types.rs.jinja"),
-        ),
-        (
-            "type",
-            include_str!("../../../templates/rust_server/type.rs.jinja"),
-        ),
-        (
-            "surface",
-            include_str!("../../../templates/rust_server/surface.rs.jinja"),
-        ),
+        ("module", include_str!("../../../templates/rust_server/module.rs.jinja")),
+        ("errors", include_str!("../../../templates/rust_server/errors.rs.jinja")),
+        ("types", include_str!("../../../templates/rust/types.rs.jinja")),
+        ("type", include_str!("../../../templates/rust_server/type.rs.jinja")),
+        ("surface", include_str!("../../../templates/rust_server/surface.rs.jinja")),
     ])?;
-    let mut files = vec![
-        module(protocol, &templates)?,
-        errors::emit(protocol, &templates)?,
-    ];
+    let mut files = vec![module(protocol, &templates)?, errors::emit(protocol, &templates)?];
     files.extend(types::emit(protocol, &templates)?);
     for surface in &protocol.surfaces {
         files.push(surface::emit(protocol, surface, &templates)?);
@@ -90,10 +73,7 @@ struct OperationInfo {
 
 fn module(protocol: &Protocol, templates: &Templates) -> Result<OutputFile> {
     let mut scope = Scope::new("the surfaces and the modules `errors` and `types`");
-    let mut modules = vec![
-        scope.claim("errors".to_owned(), "errors")?,
-        scope.claim("types".to_owned(), "types")?,
-    ];
+    let mut modules = vec![scope.claim("errors".to_owned(), "errors")?, scope.claim("types".to_owned(), "types")?];
     let mut operations = Vec::new();
     for surface in &protocol.surfaces {
         modules.push(scope.claim(identifier::module(&surface.name)?, &surface.name)?);
@@ -104,25 +84,13 @@ fn module(protocol: &Protocol, templates: &Templates) -> Result<OutputFile> {
                 path: literal::string(&operation.path),
                 surface: literal::string(&surface.name),
                 security: security(operation),
-                errors: format!(
-                    "{}::{}",
-                    identifier::module(&surface.name)?,
-                    type_named_after(operation, "Errors")?
-                ),
+                errors: format!("{}::{}", identifier::module(&surface.name)?, type_named_after(operation, "Errors")?),
                 idempotent: operation.idempotent,
             });
         }
     }
     let title = format!("{} {}.", protocol.title, protocol.version);
     let docs = documentation::paragraphs([title.as_str(), &protocol.description]);
-    let contents = templates.render(
-        "module",
-        "openapi/openapi.yaml",
-        Module {
-            docs,
-            modules,
-            operations,
-        },
-    )?;
+    let contents = templates.render("module", "openapi/openapi.yaml", Module { docs, modules, operations })?;
     Ok(OutputFile::new(format!("{ROOT}/mod.rs"), contents))
 }

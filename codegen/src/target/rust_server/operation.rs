@@ -6,10 +6,10 @@ use serde::Serialize;
 use super::errors;
 use super::limits::{Checks, Patterns, located};
 use super::parameters::{self, DefaultItem, ParameterItem};
-use crate::ir::{Content, Operation, Protocol, Shape, Success, Type};
+use super::successes::{self, Single, SuccessesItem};
+use crate::ir::{Operation, Protocol, Shape, Type};
 use crate::target::rust::operation::{
-    Segment, method, other_parameters, path_parameters, route, segments, success_variant,
-    type_named_after,
+    Segment, method, other_parameters, path_parameters, route, segments, type_named_after,
 };
 use crate::target::rust::types::{TypeWriter, definition, resolved};
 use crate::target::rust::{documentation, identifier, literal};
@@ -55,23 +55,6 @@ struct ParametersItem {
     fields: Vec<ParameterItem>,
 }
 
-/// Several ways to succeed, as one enum.
-#[derive(Serialize)]
-struct SuccessesItem {
-    name: String,
-    variants: Vec<SuccessItem>,
-}
-
-#[derive(Serialize)]
-struct SuccessItem {
-    docs: Vec<String>,
-    name: String,
-    /// Empty if the answer has no content.
-    ty: String,
-    answer: String,
-    wrapped: String,
-}
-
 pub(super) fn operation(
     protocol: &Protocol,
     operation: &Operation,
@@ -93,31 +76,18 @@ pub(super) fn operation(
     for parameter in other_parameters(operation) {
         others.push(collect(parameter, writer)?);
     }
-    let body = operation
-        .body
-        .as_deref()
-        .map(|body| writer.named(body))
-        .transpose()?;
+    let body = operation.body.as_deref().map(|body| writer.named(body)).transpose()?;
     let body_checks = body_checks(protocol, operation)?;
-    let checked = !body_checks.is_empty()
-        || path
-            .iter()
-            .chain(&others)
-            .any(|item| !item.checks.is_empty());
+    let checked = !body_checks.is_empty() || path.iter().chain(&others).any(|item| !item.checks.is_empty());
     if checked {
-        writer
-            .imports
-            .extend(["Location", "Problems"].map(|name| format!("crate::support::{name}")));
+        writer.imports.extend(["Location", "Problems"].map(|name| format!("crate::support::{name}")));
     }
     let mut defaults = Vec::new();
     for item in path.iter_mut().chain(&mut others) {
         defaults.extend(item.default.take());
     }
 
-    let mut arguments: Vec<String> = path
-        .iter()
-        .map(|item| format!("{}: {}", item.name, item.ty))
-        .collect();
+    let mut arguments: Vec<String> = path.iter().map(|item| format!("{}: {}", item.name, item.ty)).collect();
     let mut passed: Vec<String> = path.iter().map(|item| item.name.clone()).collect();
     let parameters = if others.is_empty() {
         None
@@ -125,10 +95,7 @@ pub(super) fn operation(
         let name = type_named_after(operation, "Parameters")?;
         arguments.push(format!("parameters: {name}"));
         passed.push("parameters".to_owned());
-        Some(ParametersItem {
-            name,
-            fields: others,
-        })
+        Some(ParametersItem { name, fields: others })
     };
     if let Some(body) = &body {
         arguments.push(format!("body: {body}"));
@@ -141,37 +108,18 @@ pub(super) fn operation(
         [] => bail!("{} has no success", operation.id),
         [only] => {
             let single = Single::of(only, writer)?;
-            (
-                single.output,
-                single.answer,
-                single.given,
-                single.wrapped,
-                None,
-            )
+            (single.output, single.answer, single.given, single.wrapped, None)
         }
         several => {
-            let successes = successes(operation, several, writer)?;
+            let successes = successes::several(operation, several, writer)?;
             let name = successes.name.clone();
-            (
-                name.clone(),
-                name,
-                "value".to_owned(),
-                "value".to_owned(),
-                Some(successes),
-            )
+            (name.clone(), name, "value".to_owned(), "value".to_owned(), Some(successes))
         }
     };
     let sentence = format!("{}.", operation.summary.trim_end_matches('.'));
     let refusals = format!("An error that is not among [`{errors}`] becomes `internal`.");
     let mut docs = documentation::paragraphs([sentence.as_str(), &operation.description]);
-    docs.extend([
-        String::new(),
-        route(operation),
-        String::new(),
-        "# Errors".to_owned(),
-        String::new(),
-        refusals,
-    ]);
+    docs.extend([String::new(), route(operation), String::new(), "# Errors".to_owned(), String::new(), refusals]);
     Ok(OperationItem {
         function,
         id: literal::string(&operation.id),
@@ -193,11 +141,7 @@ pub(super) fn operation(
         wrapped,
         successes,
         errors,
-        codes: operation
-            .errors
-            .iter()
-            .map(|code| errors::variant(code))
-            .collect::<Result<_>>()?,
+        codes: operation.errors.iter().map(|code| errors::variant(code)).collect::<Result<_>>()?,
     })
 }
 
@@ -212,36 +156,18 @@ fn body_checks(protocol: &Protocol, operation: &Operation) -> Result<Vec<String>
     let (ty, limits) = resolved(protocol, ty, limits)?;
     let of_objects = match ty {
         Type::List { item } => match resolved(protocol, item, &limits)?.0 {
-            Type::Named { name } => {
-                !matches!(definition(protocol, name)?.shape, Shape::Enum { .. })
-            }
+            Type::Named { name } => !matches!(definition(protocol, name)?.shape, Shape::Enum { .. }),
             _ => false,
         },
         _ => false,
     };
     if !of_objects {
-        bail!(
-            "the body of {} is {body}, which is neither an object, a union nor a list of those",
-            operation.id
-        );
+        bail!("the body of {} is {body}, which is neither an object, a union nor a list of those", operation.id);
     }
-    let bounds = crate::ir::Limits {
-        min_items: limits.min_items,
-        max_items: limits.max_items,
-        ..Default::default()
-    };
-    let list = Type::List {
-        item: Box::new(Type::Boolean),
-    };
-    let mut checks = Checks {
-        protocol,
-        patterns: &mut Patterns::default(),
-        place: String::new(),
-    };
-    Ok(located(
-        checks.of(&list, &bounds, "&body.0", "&here")?,
-        "Location::Body",
-    ))
+    let bounds = crate::ir::Limits { min_items: limits.min_items, max_items: limits.max_items, ..Default::default() };
+    let list = Type::List { item: Box::new(Type::Boolean) };
+    let mut checks = Checks { protocol, patterns: &mut Patterns::default(), place: String::new() };
+    Ok(located(checks.of(&list, &bounds, "&body.0", "&here")?, "Location::Body"))
 }
 
 fn attribute(operation: &Operation) -> Result<String> {
@@ -265,115 +191,4 @@ fn attribute(operation: &Operation) -> Result<String> {
         attribute.push_str(", deprecated");
     }
     Ok(attribute)
-}
-
-/// One way to succeed.
-struct Single {
-    output: String,
-    answer: String,
-    given: String,
-    wrapped: String,
-}
-
-impl Single {
-    fn of(success: &Success, writer: &mut TypeWriter<'_>) -> Result<Self> {
-        let value = "value".to_owned();
-        let (output, answer, given, wrapped) = match &success.content {
-            Content::Empty => {
-                writer.imported("crate::support::NoContent");
-                (
-                    "()".to_owned(),
-                    "NoContent".to_owned(),
-                    "()".to_owned(),
-                    "NoContent".to_owned(),
-                )
-            }
-            Content::Text => {
-                writer.imported("poem_openapi::payload::PlainText");
-                (
-                    "String".to_owned(),
-                    "PlainText<String>".to_owned(),
-                    value,
-                    "PlainText(value)".to_owned(),
-                )
-            }
-            Content::Json { ty } => {
-                writer.imported("crate::support::Json");
-                let ty = writer.named(ty)?;
-                (
-                    ty.clone(),
-                    format!("Json<{ty}>"),
-                    value,
-                    "Json(value)".to_owned(),
-                )
-            }
-            Content::JsonList { ty } => {
-                writer.imported("crate::support::Json");
-                let ty = format!("Vec<{}>", writer.named(ty)?);
-                (
-                    ty.clone(),
-                    format!("Json<{ty}>"),
-                    value,
-                    "Json(value)".to_owned(),
-                )
-            }
-        };
-        if success.status == 200 {
-            return Ok(Self {
-                output,
-                answer,
-                given,
-                wrapped,
-            });
-        }
-        writer.imported("crate::support::Answer");
-        let answer = format!("Answer<{}, {answer}>", success.status);
-        Ok(Self {
-            output,
-            answer,
-            given,
-            wrapped: format!("Answer({wrapped})"),
-        })
-    }
-}
-
-fn successes(
-    operation: &Operation,
-    several: &[Success],
-    writer: &mut TypeWriter<'_>,
-) -> Result<SuccessesItem> {
-    writer
-        .imports
-        .extend(["Answer", "answers"].map(|name| format!("crate::support::{name}")));
-    let mut variants = Vec::new();
-    for success in several {
-        let single = Single::of(
-            &Success {
-                status: 0,
-                ..success.clone()
-            },
-            writer,
-        )?;
-        variants.push(SuccessItem {
-            docs: documentation::lines(&success.description),
-            name: success_variant(success.status),
-            ty: if success.content == Content::Empty {
-                String::new()
-            } else {
-                single.output
-            },
-            answer: single
-                .answer
-                .replacen("Answer<0,", &format!("Answer<{},", success.status), 1),
-            wrapped: format!(
-                "Answer::<{}, _>{}",
-                success.status,
-                single.wrapped.trim_start_matches("Answer")
-            ),
-        });
-    }
-    Ok(SuccessesItem {
-        name: type_named_after(operation, "Success")?,
-        variants,
-    })
 }

@@ -9,15 +9,7 @@ use crate::target::rust::types::{TypeWriter, definition, resolved};
 use crate::target::rust::{documentation, identifier, literal};
 
 /// Names that a handler and a trait's method use besides the spec's parameters.
-pub(super) const TAKEN: &[&str] = &[
-    "context",
-    "body",
-    "parameters",
-    "problems",
-    "here",
-    "value",
-    "error",
-];
+pub(super) const TAKEN: &[&str] = &["context", "body", "parameters", "problems", "here", "value", "error"];
 
 /// A parameter of one operation.
 #[derive(Serialize)]
@@ -63,16 +55,8 @@ pub(super) fn parameter(
     let default = default(protocol, operation, parameter, &name, &base)?;
     let optional = !parameter.required && default.is_none();
     let (ty, received, taken) = match (optional, is_list) {
-        (true, true) => (
-            base.clone(),
-            format!("Option<{base}>"),
-            format!("{name}.0.unwrap_or_default()"),
-        ),
-        (true, false) => (
-            format!("Option<{base}>"),
-            format!("Option<{base}>"),
-            format!("{name}.0"),
-        ),
+        (true, true) => (base.clone(), format!("Option<{base}>"), format!("{name}.0.unwrap_or_default()")),
+        (true, false) => (format!("Option<{base}>"), format!("Option<{base}>"), format!("{name}.0")),
         (false, _) => (base.clone(), base.clone(), format!("{name}.0")),
     };
     let extractor = match parameter.place {
@@ -83,11 +67,7 @@ pub(super) fn parameter(
     writer.imported(&format!("crate::support::{extractor}"));
 
     let mut oai = vec![format!("name = {}", literal::string(&parameter.name))];
-    oai.extend(
-        default
-            .as_ref()
-            .map(|default| format!("default = \"{}\"", default.function)),
-    );
+    oai.extend(default.as_ref().map(|default| format!("default = \"{}\"", default.function)));
     let validators = validators(resolved_type, &limits, false);
     if !validators.is_empty() {
         oai.push(format!("validator({})", validators.join(", ")));
@@ -97,24 +77,10 @@ pub(super) fn parameter(
     }
 
     let is_path = parameter.place == Place::Path;
-    let source = if is_path {
-        name.clone()
-    } else {
-        format!("parameters.{field}")
-    };
+    let source = if is_path { name.clone() } else { format!("parameters.{field}") };
     let constant = identifier::constant(&format!("{}_{}", operation.id, parameter.name))?;
-    let mut lines = Checks {
-        protocol,
-        patterns,
-        place: constant,
-    };
-    let checks = checks(
-        &mut lines,
-        parameter,
-        &source,
-        optional && !is_list,
-        is_list,
-    )?;
+    let mut lines = Checks { protocol, patterns, place: constant };
+    let checks = checks(&mut lines, parameter, &source, optional && !is_list, is_list)?;
     Ok(ParameterItem {
         docs: documentation::lines(&parameter.description),
         ty,
@@ -135,11 +101,7 @@ fn checks(
     optional: bool,
     is_list: bool,
 ) -> Result<Vec<String>> {
-    let value = if optional {
-        "value".to_owned()
-    } else {
-        format!("&{source}")
-    };
+    let value = if optional { "value".to_owned() } else { format!("&{source}") };
     let mut checks = lines.of(&parameter.ty, &parameter.limits, &value, "&here")?;
     if parameter.required && is_list && parameter.limits.min_items.is_none() {
         // A list is repeated keys, so an empty one is a missing one.
@@ -151,11 +113,7 @@ fn checks(
     let location = format!("Location::Parameter({})", literal::string(&parameter.name));
     let opening = optional.then(|| format!("if let Some(value) = &{source} {{"));
     let closing = optional.then(|| "}".to_owned());
-    Ok(opening
-        .into_iter()
-        .chain(located(checks, &location))
-        .chain(closing)
-        .collect())
+    Ok(opening.into_iter().chain(located(checks, &location)).chain(closing).collect())
 }
 
 fn default(
@@ -168,12 +126,7 @@ fn default(
     let Some(default) = &parameter.default else {
         return Ok(None);
     };
-    let place = || {
-        format!(
-            "the default of the parameter {} of {} does not fit its type",
-            parameter.name, operation.id
-        )
-    };
+    let place = || format!("the default of the parameter {} of {} does not fit its type", parameter.name, operation.id);
     let (resolved_type, _) = resolved(protocol, &parameter.ty, &parameter.limits)?;
     let value = match resolved_type {
         Type::String | Type::Uri => {
@@ -181,17 +134,12 @@ fn default(
             format!("{}.to_owned()", literal::string(text))
         }
         Type::Boolean => default.as_bool().with_context(place)?.to_string(),
-        Type::Integer | Type::Unsigned | Type::Int32 => {
-            literal::integer(default.as_i64().with_context(place)?)
-        }
+        Type::Integer | Type::Unsigned | Type::Int32 => literal::integer(default.as_i64().with_context(place)?),
         Type::Number => literal::float(default.as_f64().with_context(place)?),
         Type::Named { name } => match &definition(protocol, name)?.shape {
             Shape::Enum { values } => {
                 let text = default.as_str().with_context(place)?;
-                values
-                    .iter()
-                    .find(|value| value.value == text)
-                    .with_context(place)?;
+                values.iter().find(|value| value.value == text).with_context(place)?;
                 format!("{ty}::{}", identifier::variant(text, &[])?)
             }
             _ => bail!(place()),
@@ -199,14 +147,6 @@ fn default(
         _ => bail!(place()),
     };
     let operation = identifier::value(&operation.id)?;
-    let function = format!(
-        "{}_{}",
-        identifier::unraw(&operation),
-        identifier::unraw(name)
-    );
-    Ok(Some(DefaultItem {
-        function: format!("default_{function}"),
-        ty: ty.to_owned(),
-        value,
-    }))
+    let function = format!("{}_{}", identifier::unraw(&operation), identifier::unraw(name));
+    Ok(Some(DefaultItem { function: format!("default_{function}"), ty: ty.to_owned(), value }))
 }

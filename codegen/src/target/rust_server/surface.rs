@@ -25,24 +25,15 @@ struct SurfaceFile {
     operations: Vec<OperationItem>,
 }
 
-pub(super) fn emit(
-    protocol: &Protocol,
-    surface: &Surface,
-    templates: &Templates,
-) -> Result<OutputFile> {
+pub(super) fn emit(protocol: &Protocol, surface: &Surface, templates: &Templates) -> Result<OutputFile> {
     let module = identifier::module(&surface.name)?;
     let mut writer = TypeWriter::new(&DIALECT, From::Surface);
     for name in ["Context", "DeclaredErrors", "Refused", "ApiError"] {
         writer.imported(&format!("crate::support::{name}"));
     }
-    writer.imports.extend(
-        [
-            "std::sync::Arc",
-            "poem_openapi::OpenApi",
-            "crate::generated::errors::ErrorCode",
-        ]
-        .map(str::to_owned),
-    );
+    writer
+        .imports
+        .extend(["std::sync::Arc", "poem_openapi::OpenApi", "crate::generated::errors::ErrorCode"].map(str::to_owned));
     let mut scope = Scope::new(format!("the operations of {}", surface.name));
     let mut operations = Vec::new();
     let mut patterns = Patterns::default();
@@ -65,8 +56,5 @@ pub(super) fn emit(
         operations,
     };
     let contents = templates.render("surface", &surface.source, file)?;
-    Ok(OutputFile::new(
-        format!("{ROOT}/{}.rs", identifier::file_stem(&module)),
-        contents,
-    ))
+    Ok(OutputFile::new(format!("{ROOT}/{}.rs", identifier::file_stem(&module)), contents))
 }

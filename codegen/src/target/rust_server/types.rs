@@ -36,23 +36,10 @@ struct TypeFile {
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum ShapeItem {
-    Struct {
-        fields: Vec<FieldItem>,
-        checked: bool,
-        checks: Vec<String>,
-        patterns: Vec<PatternItem>,
-    },
-    Enum {
-        variants: Vec<VariantItem>,
-    },
-    Union {
-        tag: String,
-        variants: Vec<VariantItem>,
-        checked: bool,
-    },
-    Alias {
-        ty: String,
-    },
+    Struct { fields: Vec<FieldItem>, checked: bool, checks: Vec<String>, patterns: Vec<PatternItem> },
+    Enum { variants: Vec<VariantItem> },
+    Union { tag: String, variants: Vec<VariantItem>, checked: bool },
+    Alias { ty: String },
 }
 
 #[derive(Serialize)]
@@ -76,32 +63,17 @@ struct VariantItem {
 pub(super) fn emit(protocol: &Protocol, templates: &Templates) -> Result<Vec<OutputFile>> {
     let mut modules = Scope::new("the modules of `types`");
     let mut names = Scope::new("the types");
-    let bodies = protocol
-        .surfaces
-        .iter()
-        .flat_map(|surface| &surface.operations);
-    let checked = reachable(
-        protocol,
-        bodies.filter_map(|operation| operation.body.as_deref()),
-    );
+    let bodies = protocol.surfaces.iter().flat_map(|surface| &surface.operations);
+    let checked = reachable(protocol, bodies.filter_map(|operation| operation.body.as_deref()));
     let mut files = Vec::new();
     let mut types = Vec::new();
     for definition in protocol.types.values() {
         let module = modules.claim(identifier::module(&definition.name)?, &definition.name)?;
         let name = names.claim(identifier::type_name(&definition.name)?, &definition.name)?;
-        let lowering = Lowering {
-            protocol,
-            definition,
-            checked: checked.contains(definition.name.as_str()),
-        };
-        let file = lowering
-            .file(name.clone())
-            .with_context(|| format!("in spec/{}", definition.source))?;
+        let lowering = Lowering { protocol, definition, checked: checked.contains(definition.name.as_str()) };
+        let file = lowering.file(name.clone()).with_context(|| format!("in spec/{}", definition.source))?;
         let contents = templates.render("type", &definition.source, file)?;
-        files.push(OutputFile::new(
-            format!("{ROOT}/types/{}.rs", identifier::file_stem(&module)),
-            contents,
-        ));
+        files.push(OutputFile::new(format!("{ROOT}/types/{}.rs", identifier::file_stem(&module)), contents));
         types.push(TypeEntry { module, name });
     }
     let contents = templates.render("types", "schemas", TypesModule { types })?;
@@ -122,13 +94,8 @@ impl Lowering<'_> {
         let shape = match &self.definition.shape {
             Shape::Object { fields } => self.object(fields, &mut writer)?,
             Shape::Enum { values } => self.enumeration(values, &mut writer)?,
-            Shape::Union {
-                discriminator,
-                variants,
-            } => self.union(discriminator, variants, &mut writer)?,
-            Shape::Alias { ty, .. } => ShapeItem::Alias {
-                ty: writer.write(ty)?,
-            },
+            Shape::Union { discriminator, variants } => self.union(discriminator, variants, &mut writer)?,
+            Shape::Alias { ty, .. } => ShapeItem::Alias { ty: writer.write(ty)? },
         };
         // A type may mention itself, and is in scope by definition.
         writer.imports.remove(&format!("super::{name}"));
@@ -136,11 +103,7 @@ impl Lowering<'_> {
         Ok(TypeFile {
             imports: imports::lines(&writer.imports),
             docs: documentation::lines(&self.definition.description),
-            attributes: if is_alias {
-                Vec::new()
-            } else {
-                self.attributes(&name)
-            },
+            attributes: if is_alias { Vec::new() } else { self.attributes(&name) },
             wire_name: literal::string(&self.definition.name),
             name,
             shape,
@@ -185,46 +148,26 @@ impl Lowering<'_> {
             items.push(self.field(field, name, writer)?);
         }
         if self.checked {
-            writer.imports.extend(
-                ["Location", "Problems", "Validate"].map(|name| format!("crate::support::{name}")),
-            );
+            writer.imports.extend(["Location", "Problems", "Validate"].map(|name| format!("crate::support::{name}")));
             if !patterns.is_empty() {
                 writer.imported("crate::support::Pattern");
             }
         }
-        Ok(ShapeItem::Struct {
-            fields: items,
-            checked: self.checked,
-            checks,
-            patterns: patterns.into_items(),
-        })
+        Ok(ShapeItem::Struct { fields: items, checked: self.checked, checks, patterns: patterns.into_items() })
     }
 
     fn checks(&self, field: &Field, name: &str, patterns: &mut Patterns) -> Result<Vec<String>> {
         let location = format!("at.property({})", literal::string(&field.name));
-        let value = if field.required && !field.nullable {
-            format!("&self.{name}")
-        } else {
-            "value".to_owned()
-        };
+        let value = if field.required && !field.nullable { format!("&self.{name}") } else { "value".to_owned() };
         let place = identifier::constant(&field.name)?;
-        let mut checks = Checks {
-            protocol: self.protocol,
-            patterns,
-            place,
-        };
-        let checks = located(
-            checks.of(&field.ty, &field.limits, &value, "&here")?,
-            &location,
-        );
+        let mut checks = Checks { protocol: self.protocol, patterns, place };
+        let checks = located(checks.of(&field.ty, &field.limits, &value, "&here")?, &location);
         if checks.is_empty() {
             return Ok(checks);
         }
         let opening = match (field.required, field.nullable) {
             (true, false) => None,
-            (false, true) => Some(format!(
-                "if let MaybeUndefined::Value(value) = &self.{name} {{"
-            )),
+            (false, true) => Some(format!("if let MaybeUndefined::Value(value) = &self.{name} {{")),
             _ => Some(format!("if let Some(value) = &self.{name} {{")),
         };
         let closing = opening.is_some().then(|| "}".to_owned());
@@ -254,22 +197,13 @@ impl Lowering<'_> {
                 serde.push("deserialize_with = \"crate::support::present\"".to_owned());
             }
             (true, true) => {
-                schemars.push(format!(
-                    "with = \"{}<{ty}>\"",
-                    writer.imported("crate::support::Nullable")
-                ));
+                schemars.push(format!("with = \"{}<{ty}>\"", writer.imported("crate::support::Nullable")));
                 ty = format!("Option<{ty}>");
                 serde.push("deserialize_with = \"crate::support::nullable\"".to_owned());
             }
             (false, true) => {
-                schemars.push(format!(
-                    "with = \"{}<{ty}>\"",
-                    writer.imported("crate::support::Nullable")
-                ));
-                ty = format!(
-                    "{}<{ty}>",
-                    writer.imported("poem_openapi::types::MaybeUndefined")
-                );
+                schemars.push(format!("with = \"{}<{ty}>\"", writer.imported("crate::support::Nullable")));
+                ty = format!("{}<{ty}>", writer.imported("poem_openapi::types::MaybeUndefined"));
                 serde.push("default".to_owned());
                 serde.push("skip_serializing_if = \"MaybeUndefined::is_undefined\"".to_owned());
             }
@@ -285,15 +219,8 @@ impl Lowering<'_> {
         }
         let groups = [("oai", oai), ("serde", serde), ("schemars", schemars)];
         let groups = groups.into_iter().filter(|(_, parts)| !parts.is_empty());
-        let attributes = groups
-            .map(|(name, parts)| format!("{name}({})", parts.join(", ")))
-            .collect();
-        Ok(FieldItem {
-            docs: documentation::lines(&field.description),
-            attributes,
-            name,
-            ty,
-        })
+        let attributes = groups.map(|(name, parts)| format!("{name}({})", parts.join(", "))).collect();
+        Ok(FieldItem { docs: documentation::lines(&field.description), attributes, name, ty })
     }
 
     fn enumeration(&self, values: &[EnumValue], writer: &mut TypeWriter<'_>) -> Result<ShapeItem> {
@@ -311,12 +238,7 @@ impl Lowering<'_> {
         Ok(ShapeItem::Enum { variants })
     }
 
-    fn union(
-        &self,
-        tag: &str,
-        variants: &[Variant],
-        writer: &mut TypeWriter<'_>,
-    ) -> Result<ShapeItem> {
+    fn union(&self, tag: &str, variants: &[Variant], writer: &mut TypeWriter<'_>) -> Result<ShapeItem> {
         let mut scope = Scope::new(format!("the variants of {}", self.definition.name));
         let mut items = Vec::new();
         for variant in variants {
@@ -328,14 +250,8 @@ impl Lowering<'_> {
             });
         }
         if self.checked {
-            writer.imports.extend(
-                ["Location", "Problems", "Validate"].map(|name| format!("crate::support::{name}")),
-            );
+            writer.imports.extend(["Location", "Problems", "Validate"].map(|name| format!("crate::support::{name}")));
         }
-        Ok(ShapeItem::Union {
-            tag: literal::string(tag),
-            variants: items,
-            checked: self.checked,
-        })
+        Ok(ShapeItem::Union { tag: literal::string(tag), variants: items, checked: self.checked })
     }
 }

@@ -40,7 +40,6 @@ impl Serialize for Int64 {
 impl<'de> Deserialize<'de> for Int64 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse()
-            .map_err(|_| de::Error::custom("not a 64-bit integer in decimal text"))
+        text.parse().map_err(|_| de::Error::custom("not a 64-bit integer in decimal text"))
     }
 }

@@ -9,9 +9,7 @@ use uuid::Uuid;
 
 use crate::generated::int64::Int64;
 use crate::generated::types;
-use crate::runtime::{
-    Answer, Call, DecodeError, Method, Operation, Security, Timestamp, paginate, segment,
-};
+use crate::runtime::{Answer, Call, DecodeError, Method, Operation, Security, Timestamp, paginate, segment};
 use crate::{Client, Result};
 
 /// The methods of the `things` surface. Made by [`Client::things`].
@@ -40,9 +38,7 @@ impl Things<'_> {
     /// The server may refuse with `internal`, `unavailable`, `invalid_request`, `unsupported_media_type`,
     /// `body_too_large`, `body_timeout`, `key_reused`, `credential_missing`, `unknown`, `rate_limited`.
     pub fn create_thing(&self, body: &types::Scalars) -> Call<CreateThingSuccess> {
-        self.client
-            .call(&operations::CREATE_THING, "/things")
-            .json(body)
+        self.client.call(&operations::CREATE_THING, "/things").json(body)
     }
 
     /// Replace the tree.
@@ -56,9 +52,7 @@ impl Things<'_> {
     /// The server may refuse with `internal`, `unavailable`, `invalid_request`, `unsupported_media_type`,
     /// `body_too_large`, `body_timeout`.
     pub fn replace_tree(&self, body: &types::Tree) -> Call<types::Tree> {
-        self.client
-            .call(&operations::REPLACE_TREE, "/things")
-            .json(body)
+        self.client.call(&operations::REPLACE_TREE, "/things").json(body)
     }
 
     /// Remove a thing.
@@ -72,10 +66,7 @@ impl Things<'_> {
     /// The server may refuse with `internal`, `unavailable`, `invalid_request`, `credential_missing`, `unknown`.
     #[deprecated]
     pub fn remove_thing(&self, thing_id: &str) -> Call<()> {
-        self.client.call(
-            &operations::REMOVE_THING,
-            format!("/things/{}", segment(thing_id)),
-        )
+        self.client.call(&operations::REMOVE_THING, format!("/things/{}", segment(thing_id)))
     }
 
     /// Change the states.
@@ -89,12 +80,7 @@ impl Things<'_> {
     /// The server may refuse with `internal`, `unavailable`, `invalid_request`, `unsupported_media_type`,
     /// `body_too_large`, `body_timeout`, `credential_missing`.
     pub fn change_states(&self, thing_id: &str, body: &types::States) -> Call<types::States> {
-        self.client
-            .call(
-                &operations::CHANGE_STATES,
-                format!("/things/{}", segment(thing_id)),
-            )
-            .json(body)
+        self.client.call(&operations::CHANGE_STATES, format!("/things/{}", segment(thing_id))).json(body)
     }
 
     /// List the parts of a thing.
@@ -116,28 +102,23 @@ impl Things<'_> {
         self.client
             .call(
                 &operations::LIST_PARTS,
-                format!(
-                    "/things/{}/parts/{}/{}",
-                    segment(thing_id),
-                    segment(r#type),
-                    segment(self_)
-                ),
+                format!("/things/{}/parts/{}/{}", segment(thing_id), segment(r#type), segment(self_)),
             )
             .query("context", &parameters.context)
             .query_option("must", &parameters.must)
             .query_option("text", &parameters.text)
             .query_option("color", &parameters.color)
             .query_option("colors", &parameters.colors)
-            .query_option("flag", parameters.flag)
-            .query_option("ratio", parameters.ratio)
-            .query_option("offset", parameters.offset)
-            .query_option("since", parameters.since)
-            .query_option("seq", parameters.seq)
-            .query_option("limit", parameters.limit)
+            .query_option("flag", &parameters.flag)
+            .query_option("ratio", &parameters.ratio)
+            .query_option("offset", &parameters.offset)
+            .query_option("since", &parameters.since)
+            .query_option("seq", &parameters.seq)
+            .query_option("limit", &parameters.limit)
             .query_option("cursor", &parameters.cursor)
             .query_option("old", &parameters.old)
             .header_option("X-Trace", parameters.x_trace.as_ref())
-            .header("X-Depth", parameters.x_depth)
+            .header("X-Depth", &parameters.x_depth)
     }
 
     /// Every item of [`list_parts`](Self::list_parts), page after page.
@@ -157,9 +138,7 @@ impl Things<'_> {
             if cursor.is_some() {
                 parameters.cursor = cursor;
             }
-            let call = client
-                .things()
-                .list_parts(&thing_id, &r#type, &self_, &parameters);
+            let call = client.things().list_parts(&thing_id, &r#type, &self_, &parameters);
             async move {
                 let page = call.await?;
                 Ok((page.items, page.next_cursor.into_value()))
@@ -191,9 +170,7 @@ impl Things<'_> {
     /// The server may refuse with `internal`, `unavailable`, `invalid_request`, `unsupported_media_type`,
     /// `body_too_large`, `body_timeout`, `key_reused`.
     pub fn submit_shape(&self, body: &types::Shape) -> Call<types::Shape> {
-        self.client
-            .call(&operations::SUBMIT_SHAPE, "/shapes")
-            .json(body)
+        self.client.call(&operations::SUBMIT_SHAPE, "/shapes").json(body)
     }
 
     /// Get a text.
@@ -399,13 +376,8 @@ mod operations {
         security: &[Security::All(&["key", "token"]), Security::Scheme("token")],
         idempotent: true,
     };
-    pub(super) static REPLACE_TREE: Operation = Operation {
-        id: "replaceTree",
-        method: Method::Put,
-        path: "/things",
-        security: &[],
-        idempotent: false,
-    };
+    pub(super) static REPLACE_TREE: Operation =
+        Operation { id: "replaceTree", method: Method::Put, path: "/things", security: &[], idempotent: false };
     pub(super) static REMOVE_THING: Operation = Operation {
         id: "removeThing",
         method: Method::Delete,
@@ -427,25 +399,10 @@ mod operations {
         security: &[Security::Scheme("token")],
         idempotent: false,
     };
-    pub(super) static LIST_SHAPES: Operation = Operation {
-        id: "listShapes",
-        method: Method::Get,
-        path: "/shapes",
-        security: &[],
-        idempotent: false,
-    };
-    pub(super) static SUBMIT_SHAPE: Operation = Operation {
-        id: "submitShape",
-        method: Method::Post,
-        path: "/shapes",
-        security: &[],
-        idempotent: true,
-    };
-    pub(super) static GET_TEXT: Operation = Operation {
-        id: "getText",
-        method: Method::Get,
-        path: "/text",
-        security: &[],
-        idempotent: false,
-    };
+    pub(super) static LIST_SHAPES: Operation =
+        Operation { id: "listShapes", method: Method::Get, path: "/shapes", security: &[], idempotent: false };
+    pub(super) static SUBMIT_SHAPE: Operation =
+        Operation { id: "submitShape", method: Method::Post, path: "/shapes", security: &[], idempotent: true };
+    pub(super) static GET_TEXT: Operation =
+        Operation { id: "getText", method: Method::Get, path: "/text", security: &[], idempotent: false };
 }

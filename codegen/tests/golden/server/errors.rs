@@ -160,8 +160,6 @@ impl FromStr for ErrorCode {
 
     fn from_str(text: &str) -> Result<Self, UnknownValue> {
         let known = || Self::ALL.iter().copied();
-        known()
-            .find(|code| code.as_str() == text)
-            .ok_or_else(|| UnknownValue::new(text, known().map(Self::as_str)))
+        known().find(|code| code.as_str() == text).ok_or_else(|| UnknownValue::new(text, known().map(Self::as_str)))
     }
 }

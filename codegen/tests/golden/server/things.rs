@@ -13,8 +13,8 @@ use uuid::Uuid;
 use crate::generated::errors::ErrorCode;
 use crate::generated::types;
 use crate::support::{
-    Answer, ApiError, Context, DeclaredErrors, Header, Int64, Json, Location, NoContent, Path,
-    Pattern, Problems, Query, Refused, Timestamp, answers,
+    Answer, ApiError, Context, DeclaredErrors, Header, Int64, Json, Location, NoContent, Path, Pattern, Problems,
+    Query, Refused, Timestamp, answers,
 };
 
 /// What the server does behind the `things` surface.
@@ -58,11 +58,7 @@ pub trait ThingsApi: Send + Sync + 'static {
     /// # Errors
     ///
     /// An error that is not among [`RemoveThingErrors`] becomes `internal`.
-    fn remove_thing(
-        &self,
-        context: &Context,
-        thing_id: String,
-    ) -> impl Future<Output = Result<(), ApiError>> + Send;
+    fn remove_thing(&self, context: &Context, thing_id: String) -> impl Future<Output = Result<(), ApiError>> + Send;
 
     /// Change the states.
     ///
@@ -107,10 +103,7 @@ pub trait ThingsApi: Send + Sync + 'static {
     /// # Errors
     ///
     /// An error that is not among [`ListShapesErrors`] becomes `internal`.
-    fn list_shapes(
-        &self,
-        context: &Context,
-    ) -> impl Future<Output = Result<Vec<types::Shape>, ApiError>> + Send;
+    fn list_shapes(&self, context: &Context) -> impl Future<Output = Result<Vec<types::Shape>, ApiError>> + Send;
 
     /// Submit a shape.
     ///
@@ -186,20 +179,13 @@ impl<T: ThingsApi> ThingsEndpoints<T> {
     }
 
     /// Remove a thing
-    #[oai(
-        path = "/things/:thing_id",
-        method = "delete",
-        operation_id = "removeThing",
-        deprecated
-    )]
+    #[oai(path = "/things/:thing_id", method = "delete", operation_id = "removeThing", deprecated)]
     async fn remove_thing(
         &self,
         context: Context,
-        #[oai(
-            name = "thing_id",
-            validator(min_length = 1, max_length = 8, pattern = "^[a-z]+$")
-        )]
-        thing_id: Path<String>,
+        #[oai(name = "thing_id", validator(min_length = 1, max_length = 8, pattern = "^[a-z]+$"))] thing_id: Path<
+            String,
+        >,
     ) -> Result<Answer<204, NoContent>, Refused<RemoveThingErrors>> {
         let thing_id = thing_id.0;
         let mut problems = Problems::new();
@@ -217,11 +203,7 @@ impl<T: ThingsApi> ThingsEndpoints<T> {
     }
 
     /// Change the states
-    #[oai(
-        path = "/things/:thing_id",
-        method = "patch",
-        operation_id = "changeStates"
-    )]
+    #[oai(path = "/things/:thing_id", method = "patch", operation_id = "changeStates")]
     async fn change_states(
         &self,
         context: Context,
@@ -236,11 +218,7 @@ impl<T: ThingsApi> ThingsEndpoints<T> {
     }
 
     /// List the parts of a thing
-    #[oai(
-        path = "/things/:thing_id/parts/:type/:self",
-        method = "get",
-        operation_id = "listParts"
-    )]
+    #[oai(path = "/things/:thing_id/parts/:type/:self", method = "get", operation_id = "listParts")]
     async fn list_parts(
         &self,
         context: Context,
@@ -271,11 +249,7 @@ impl<T: ThingsApi> ThingsEndpoints<T> {
         #[oai(name = "cursor", validator(max_length = 20))] cursor: Query<Option<String>>,
         #[oai(name = "old", deprecated)] old: Query<Option<String>>,
         #[oai(name = "X-Trace")] x_trace: Header<Option<String>>,
-        #[oai(
-            name = "X-Depth",
-            validator(minimum(value = "0"), maximum(value = "9"))
-        )]
-        x_depth: Header<u64>,
+        #[oai(name = "X-Depth", validator(minimum(value = "0"), maximum(value = "9")))] x_depth: Header<u64>,
     ) -> Result<Json<types::PartPage>, Refused<ListPartsErrors>> {
         let thing_id = thing_id.0;
         let r#type = r#type.0;
@@ -321,11 +295,7 @@ impl<T: ThingsApi> ThingsEndpoints<T> {
         if let Err(error) = problems.into_result() {
             return Err(Refused::new(error, &context));
         }
-        match self
-            .api
-            .list_parts(&context, thing_id, r#type, self_, parameters)
-            .await
-        {
+        match self.api.list_parts(&context, thing_id, r#type, self_, parameters).await {
             Ok(value) => Ok(Json(value)),
             Err(error) => Err(Refused::new(error, &context)),
         }
@@ -333,10 +303,7 @@ impl<T: ThingsApi> ThingsEndpoints<T> {
 
     /// List the shapes
     #[oai(path = "/shapes", method = "get", operation_id = "listShapes")]
-    async fn list_shapes(
-        &self,
-        context: Context,
-    ) -> Result<Json<Vec<types::Shape>>, Refused<ListShapesErrors>> {
+    async fn list_shapes(&self, context: Context) -> Result<Json<Vec<types::Shape>>, Refused<ListShapesErrors>> {
         match self.api.list_shapes(&context).await {
             Ok(value) => Ok(Json(value)),
             Err(error) => Err(Refused::new(error, &context)),
@@ -363,10 +330,7 @@ impl<T: ThingsApi> ThingsEndpoints<T> {
 
     /// Get a text
     #[oai(path = "/text", method = "get", operation_id = "getText")]
-    async fn get_text(
-        &self,
-        context: Context,
-    ) -> Result<PlainText<String>, Refused<GetTextErrors>> {
+    async fn get_text(&self, context: Context) -> Result<PlainText<String>, Refused<GetTextErrors>> {
         match self.api.get_text(&context).await {
             Ok(value) => Ok(PlainText(value)),
             Err(error) => Err(Refused::new(error, &context)),
@@ -542,12 +506,8 @@ pub struct ListPartsErrors;
 
 impl DeclaredErrors for ListPartsErrors {
     const OPERATION: &'static str = "listParts";
-    const CODES: &'static [ErrorCode] = &[
-        ErrorCode::Internal,
-        ErrorCode::Unavailable,
-        ErrorCode::InvalidRequest,
-        ErrorCode::CredentialMissing,
-    ];
+    const CODES: &'static [ErrorCode] =
+        &[ErrorCode::Internal, ErrorCode::Unavailable, ErrorCode::InvalidRequest, ErrorCode::CredentialMissing];
 }
 
 /// The codes that [`ThingsApi::list_shapes`] may refuse with.

@@ -25,10 +25,7 @@ pub trait TypeApi: Send + Sync + 'static {
     /// # Errors
     ///
     /// An error that is not among [`MoveItErrors`] becomes `internal`.
-    fn move_it(
-        &self,
-        context: &Context,
-    ) -> impl Future<Output = Result<types::Empty, ApiError>> + Send;
+    fn move_it(&self, context: &Context) -> impl Future<Output = Result<types::Empty, ApiError>> + Send;
 }
 
 /// The routes of the `type` surface, forwarding to an implementation.

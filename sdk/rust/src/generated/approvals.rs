@@ -37,16 +37,13 @@ impl Approvals<'_> {
     /// The server may refuse with `internal`, `unavailable`, `origin_not_allowed`, `invalid_request`,
     /// `credential_missing`, `credential_invalid`, `device_revoked`, `timestamp_invalid`, `timestamp_skewed`,
     /// `workspace_unknown`, `signature_invalid`, `nonce_reused`, `rate_limited`, `cursor_invalid`.
-    pub fn list_approvals(
-        &self,
-        parameters: &ListApprovalsParameters,
-    ) -> Call<types::ApprovalPage> {
+    pub fn list_approvals(&self, parameters: &ListApprovalsParameters) -> Call<types::ApprovalPage> {
         self.client
             .call(&operations::LIST_APPROVALS, "/v1/approvals")
             .query_option("status", &parameters.status)
-            .query_option("workspace_id", parameters.workspace_id)
-            .query_option("run_id", parameters.run_id)
-            .query_option("limit", parameters.limit)
+            .query_option("workspace_id", &parameters.workspace_id)
+            .query_option("run_id", &parameters.run_id)
+            .query_option("limit", &parameters.limit)
             .query_option("cursor", &parameters.cursor)
     }
 
@@ -81,10 +78,7 @@ impl Approvals<'_> {
     /// `credential_missing`, `credential_invalid`, `device_revoked`, `timestamp_invalid`, `timestamp_skewed`,
     /// `workspace_unknown`, `signature_invalid`, `nonce_reused`, `rate_limited`, `approval_not_found`.
     pub fn get_approval(&self, approval_id: &Uuid) -> Call<types::Approval> {
-        self.client.call(
-            &operations::GET_APPROVAL,
-            format!("/v1/approvals/{}", segment(approval_id)),
-        )
+        self.client.call(&operations::GET_APPROVAL, format!("/v1/approvals/{}", segment(approval_id)))
     }
 
     /// Decide an approval.
@@ -100,16 +94,9 @@ impl Approvals<'_> {
     /// `unsupported_media_type`, `body_too_large`, `body_timeout`, `credential_missing`, `credential_invalid`,
     /// `device_revoked`, `timestamp_invalid`, `timestamp_skewed`, `workspace_unknown`, `signature_invalid`,
     /// `nonce_reused`, `rate_limited`, `approval_not_found`, `approval_conflict`, `approval_expired`.
-    pub fn decide_approval(
-        &self,
-        approval_id: &Uuid,
-        body: &types::Decision,
-    ) -> Call<types::Approval> {
+    pub fn decide_approval(&self, approval_id: &Uuid, body: &types::Decision) -> Call<types::Approval> {
         self.client
-            .call(
-                &operations::DECIDE_APPROVAL,
-                format!("/v1/approvals/{}/decision", segment(approval_id)),
-            )
+            .call(&operations::DECIDE_APPROVAL, format!("/v1/approvals/{}/decision", segment(approval_id)))
             .json(body)
     }
 
@@ -126,9 +113,7 @@ impl Approvals<'_> {
     /// `device_revoked`, `timestamp_invalid`, `timestamp_skewed`, `workspace_unknown`, `signature_invalid`,
     /// `nonce_reused`, `rate_limited`.
     pub fn decide_approvals(&self, body: &types::DecisionBatch) -> Call<types::DecisionOutcomes> {
-        self.client
-            .call(&operations::DECIDE_APPROVALS, "/v1/approvals/decisions")
-            .json(body)
+        self.client.call(&operations::DECIDE_APPROVALS, "/v1/approvals/decisions").json(body)
     }
 }
 
@@ -194,44 +179,28 @@ mod operations {
         id: "listApprovals",
         method: Method::Get,
         path: "/v1/approvals",
-        security: &[
-            Security::Scheme("deviceToken"),
-            Security::Scheme("signature"),
-            Security::Scheme("deviceId"),
-        ],
+        security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
     };
     pub(super) static GET_APPROVAL: Operation = Operation {
         id: "getApproval",
         method: Method::Get,
         path: "/v1/approvals/{approval_id}",
-        security: &[
-            Security::Scheme("deviceToken"),
-            Security::Scheme("signature"),
-            Security::Scheme("deviceId"),
-        ],
+        security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
     };
     pub(super) static DECIDE_APPROVAL: Operation = Operation {
         id: "decideApproval",
         method: Method::Post,
         path: "/v1/approvals/{approval_id}/decision",
-        security: &[
-            Security::Scheme("deviceToken"),
-            Security::Scheme("signature"),
-            Security::Scheme("deviceId"),
-        ],
+        security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
     };
     pub(super) static DECIDE_APPROVALS: Operation = Operation {
         id: "decideApprovals",
         method: Method::Post,
         path: "/v1/approvals/decisions",
-        security: &[
-            Security::Scheme("deviceToken"),
-            Security::Scheme("signature"),
-            Security::Scheme("deviceId"),
-        ],
+        security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
     };
 }

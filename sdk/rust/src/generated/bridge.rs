@@ -39,9 +39,7 @@ impl Bridge<'_> {
     /// `timestamp_invalid`, `timestamp_skewed`, `workspace_unknown`, `signature_invalid`, `nonce_reused`,
     /// `rate_limited`, `run_not_found`.
     pub fn submit_event(&self, body: &types::BridgeEvent) -> Call<types::EventAccepted> {
-        self.client
-            .call(&operations::SUBMIT_EVENT, "/bridge/event")
-            .json(body)
+        self.client.call(&operations::SUBMIT_EVENT, "/bridge/event").json(body)
     }
 
     /// Ask for an approval.
@@ -58,13 +56,8 @@ impl Bridge<'_> {
     /// `unsupported_media_type`, `body_too_large`, `body_timeout`, `idempotency_key_reused`, `credential_missing`,
     /// `timestamp_invalid`, `timestamp_skewed`, `workspace_unknown`, `signature_invalid`, `nonce_reused`,
     /// `rate_limited`, `run_not_found`, `approval_consumed`.
-    pub fn request_approval(
-        &self,
-        body: &types::ApprovalRequest,
-    ) -> Call<types::ApprovalRequested> {
-        self.client
-            .call(&operations::REQUEST_APPROVAL, "/bridge/approval/request")
-            .json(body)
+    pub fn request_approval(&self, body: &types::ApprovalRequest) -> Call<types::ApprovalRequested> {
+        self.client.call(&operations::REQUEST_APPROVAL, "/bridge/approval/request").json(body)
     }
 
     /// Wait for a verdict.
@@ -86,11 +79,8 @@ impl Bridge<'_> {
         parameters: &WaitForApprovalParameters,
     ) -> Call<types::ApprovalVerdict> {
         self.client
-            .call(
-                &operations::WAIT_FOR_APPROVAL,
-                format!("/bridge/approval/{}/wait", segment(approval_id)),
-            )
-            .query_option("timeout", parameters.timeout)
+            .call(&operations::WAIT_FOR_APPROVAL, format!("/bridge/approval/{}/wait", segment(approval_id)))
+            .query_option("timeout", &parameters.timeout)
     }
 
     /// Say that the verdict arrived, or was acted on.
@@ -112,10 +102,7 @@ impl Bridge<'_> {
         body: &types::Acknowledgement,
     ) -> Call<types::ApprovalVerdict> {
         self.client
-            .call(
-                &operations::ACKNOWLEDGE_APPROVAL,
-                format!("/bridge/approval/{}/ack", segment(approval_id)),
-            )
+            .call(&operations::ACKNOWLEDGE_APPROVAL, format!("/bridge/approval/{}/ack", segment(approval_id)))
             .json(body)
     }
 
@@ -132,16 +119,9 @@ impl Bridge<'_> {
     /// `unsupported_media_type`, `body_too_large`, `body_timeout`, `credential_missing`, `timestamp_invalid`,
     /// `timestamp_skewed`, `workspace_unknown`, `signature_invalid`, `nonce_reused`, `approval_not_found`,
     /// `approval_conflict`.
-    pub fn withdraw_approval(
-        &self,
-        approval_id: &Uuid,
-        body: &types::Withdrawal,
-    ) -> Call<types::ApprovalVerdict> {
+    pub fn withdraw_approval(&self, approval_id: &Uuid, body: &types::Withdrawal) -> Call<types::ApprovalVerdict> {
         self.client
-            .call(
-                &operations::WITHDRAW_APPROVAL,
-                format!("/bridge/approval/{}/withdraw", segment(approval_id)),
-            )
+            .call(&operations::WITHDRAW_APPROVAL, format!("/bridge/approval/{}/withdraw", segment(approval_id)))
             .json(body)
     }
 }

@@ -40,8 +40,8 @@ impl Devices<'_> {
     pub fn list_devices(&self, parameters: &ListDevicesParameters) -> Call<types::DevicePage> {
         self.client
             .call(&operations::LIST_DEVICES, "/v1/devices")
-            .query_option("include_revoked", parameters.include_revoked)
-            .query_option("limit", parameters.limit)
+            .query_option("include_revoked", &parameters.include_revoked)
+            .query_option("limit", &parameters.limit)
             .query_option("cursor", &parameters.cursor)
     }
 
@@ -76,17 +76,8 @@ impl Devices<'_> {
     /// `unsupported_media_type`, `body_too_large`, `body_timeout`, `credential_missing`, `credential_invalid`,
     /// `device_revoked`, `timestamp_invalid`, `timestamp_skewed`, `workspace_unknown`, `signature_invalid`,
     /// `nonce_reused`, `rate_limited`, `device_not_found`.
-    pub fn update_device(
-        &self,
-        device_id: &Uuid,
-        body: &types::DeviceUpdate,
-    ) -> Call<types::Device> {
-        self.client
-            .call(
-                &operations::UPDATE_DEVICE,
-                format!("/v1/devices/{}", segment(device_id)),
-            )
-            .json(body)
+    pub fn update_device(&self, device_id: &Uuid, body: &types::DeviceUpdate) -> Call<types::Device> {
+        self.client.call(&operations::UPDATE_DEVICE, format!("/v1/devices/{}", segment(device_id))).json(body)
     }
 
     /// Revoke a device.
@@ -102,10 +93,7 @@ impl Devices<'_> {
     /// `credential_missing`, `credential_invalid`, `device_revoked`, `timestamp_invalid`, `timestamp_skewed`,
     /// `workspace_unknown`, `signature_invalid`, `nonce_reused`, `rate_limited`, `device_not_found`.
     pub fn revoke_device(&self, device_id: &Uuid) -> Call<()> {
-        self.client.call(
-            &operations::REVOKE_DEVICE,
-            format!("/v1/devices/{}", segment(device_id)),
-        )
+        self.client.call(&operations::REVOKE_DEVICE, format!("/v1/devices/{}", segment(device_id)))
     }
 }
 
@@ -155,33 +143,21 @@ mod operations {
         id: "listDevices",
         method: Method::Get,
         path: "/v1/devices",
-        security: &[
-            Security::Scheme("deviceToken"),
-            Security::Scheme("signature"),
-            Security::Scheme("deviceId"),
-        ],
+        security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
     };
     pub(super) static UPDATE_DEVICE: Operation = Operation {
         id: "updateDevice",
         method: Method::Patch,
         path: "/v1/devices/{device_id}",
-        security: &[
-            Security::Scheme("deviceToken"),
-            Security::Scheme("signature"),
-            Security::Scheme("deviceId"),
-        ],
+        security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
     };
     pub(super) static REVOKE_DEVICE: Operation = Operation {
         id: "revokeDevice",
         method: Method::Delete,
         path: "/v1/devices/{device_id}",
-        security: &[
-            Security::Scheme("deviceToken"),
-            Security::Scheme("signature"),
-            Security::Scheme("deviceId"),
-        ],
+        security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
     };
 }

@@ -76,47 +76,29 @@ impl Health<'_> {
     /// `credential_invalid`, `device_revoked`, `timestamp_invalid`, `timestamp_skewed`, `workspace_unknown`,
     /// `signature_invalid`, `nonce_reused`, `rate_limited`.
     pub fn get_server_health(&self) -> Call<types::ServerHealth> {
-        self.client
-            .call(&operations::GET_SERVER_HEALTH, "/v1/health")
+        self.client.call(&operations::GET_SERVER_HEALTH, "/v1/health")
     }
 }
 
 mod operations {
     use super::{Method, Operation, Security};
 
-    pub(super) static GET_HEALTH: Operation = Operation {
-        id: "getHealth",
-        method: Method::Get,
-        path: "/healthz",
-        security: &[],
-        idempotent: false,
-    };
-    pub(super) static GET_READINESS: Operation = Operation {
-        id: "getReadiness",
-        method: Method::Get,
-        path: "/readyz",
-        security: &[],
-        idempotent: false,
-    };
+    pub(super) static GET_HEALTH: Operation =
+        Operation { id: "getHealth", method: Method::Get, path: "/healthz", security: &[], idempotent: false };
+    pub(super) static GET_READINESS: Operation =
+        Operation { id: "getReadiness", method: Method::Get, path: "/readyz", security: &[], idempotent: false };
     pub(super) static GET_METRICS: Operation = Operation {
         id: "getMetrics",
         method: Method::Get,
         path: "/metrics",
-        security: &[
-            Security::Scheme("deviceToken"),
-            Security::Scheme("deviceId"),
-        ],
+        security: &[Security::Scheme("deviceToken"), Security::Scheme("deviceId")],
         idempotent: false,
     };
     pub(super) static GET_SERVER_HEALTH: Operation = Operation {
         id: "getServerHealth",
         method: Method::Get,
         path: "/v1/health",
-        security: &[
-            Security::Scheme("deviceToken"),
-            Security::Scheme("signature"),
-            Security::Scheme("deviceId"),
-        ],
+        security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
     };
 }

@@ -44,10 +44,7 @@ impl Mobile<'_> {
         body: &types::MobileDecision,
     ) -> Call<types::MobileDecided> {
         self.client
-            .call(
-                &operations::DECIDE_MOBILE_APPROVAL,
-                format!("/mobile/approval/{}/decision", segment(approval_id)),
-            )
+            .call(&operations::DECIDE_MOBILE_APPROVAL, format!("/mobile/approval/{}/decision", segment(approval_id)))
             .json(body)
     }
 }
@@ -59,11 +56,7 @@ mod operations {
         id: "decideMobileApproval",
         method: Method::Post,
         path: "/mobile/approval/{approval_id}/decision",
-        security: &[
-            Security::Scheme("deviceToken"),
-            Security::Scheme("signature"),
-            Security::Scheme("deviceId"),
-        ],
+        security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
     };
 }

@@ -37,9 +37,7 @@ impl Pairing<'_> {
     /// `unsupported_media_type`, `body_too_large`, `body_timeout`, `idempotency_key_reused`, `timestamp_invalid`,
     /// `timestamp_skewed`, `workspace_unknown`, `signature_invalid`, `nonce_reused`, `rate_limited`.
     pub fn start_pairing(&self, body: &types::PairingStart) -> Call<types::PairingStarted> {
-        self.client
-            .call(&operations::START_PAIRING, "/pair/start")
-            .json(body)
+        self.client.call(&operations::START_PAIRING, "/pair/start").json(body)
     }
 
     /// Complete a pairing.
@@ -55,13 +53,8 @@ impl Pairing<'_> {
     /// The server may refuse with `internal`, `unavailable`, `origin_not_allowed`, `invalid_request`,
     /// `unsupported_media_type`, `body_too_large`, `body_timeout`, `idempotency_key_reused`, `credential_invalid`,
     /// `device_revoked`, `rate_limited`, `pair_token_invalid`.
-    pub fn complete_pairing(
-        &self,
-        body: &types::PairingCompletion,
-    ) -> Call<types::PairingCompleted> {
-        self.client
-            .call(&operations::COMPLETE_PAIRING, "/pair/complete")
-            .json(body)
+    pub fn complete_pairing(&self, body: &types::PairingCompletion) -> Call<types::PairingCompleted> {
+        self.client.call(&operations::COMPLETE_PAIRING, "/pair/complete").json(body)
     }
 
     /// Learn a pairing's outcome.
@@ -75,13 +68,8 @@ impl Pairing<'_> {
     ///
     /// The server may refuse with `internal`, `unavailable`, `origin_not_allowed`, `invalid_request`,
     /// `credential_missing`, `credential_invalid`, `rate_limited`.
-    pub fn get_pairing_result(
-        &self,
-        parameters: &GetPairingResultParameters,
-    ) -> Call<types::PairingResult> {
-        self.client
-            .call(&operations::GET_PAIRING_RESULT, "/pair/result")
-            .query_option("timeout", parameters.timeout)
+    pub fn get_pairing_result(&self, parameters: &GetPairingResultParameters) -> Call<types::PairingResult> {
+        self.client.call(&operations::GET_PAIRING_RESULT, "/pair/result").query_option("timeout", &parameters.timeout)
     }
 }
 

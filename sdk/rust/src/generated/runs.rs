@@ -40,10 +40,10 @@ impl Runs<'_> {
     pub fn list_runs(&self, parameters: &ListRunsParameters) -> Call<types::RunPage> {
         self.client
             .call(&operations::LIST_RUNS, "/v1/runs")
-            .query_option("workspace_id", parameters.workspace_id)
+            .query_option("workspace_id", &parameters.workspace_id)
             .query_option("status", &parameters.status)
             .query_option("provider", &parameters.provider)
-            .query_option("limit", parameters.limit)
+            .query_option("limit", &parameters.limit)
             .query_option("cursor", &parameters.cursor)
     }
 
@@ -78,10 +78,7 @@ impl Runs<'_> {
     /// `credential_missing`, `credential_invalid`, `device_revoked`, `timestamp_invalid`, `timestamp_skewed`,
     /// `workspace_unknown`, `signature_invalid`, `nonce_reused`, `rate_limited`, `run_not_found`.
     pub fn get_run(&self, run_id: &Uuid) -> Call<types::Run> {
-        self.client.call(
-            &operations::GET_RUN,
-            format!("/v1/runs/{}", segment(run_id)),
-        )
+        self.client.call(&operations::GET_RUN, format!("/v1/runs/{}", segment(run_id)))
     }
 
     /// Read a run's timeline.
@@ -96,19 +93,12 @@ impl Runs<'_> {
     /// The server may refuse with `internal`, `unavailable`, `origin_not_allowed`, `invalid_request`,
     /// `credential_missing`, `credential_invalid`, `device_revoked`, `timestamp_invalid`, `timestamp_skewed`,
     /// `workspace_unknown`, `signature_invalid`, `nonce_reused`, `rate_limited`, `run_not_found`.
-    pub fn list_run_events(
-        &self,
-        run_id: &Uuid,
-        parameters: &ListRunEventsParameters,
-    ) -> Call<types::RunEventPage> {
+    pub fn list_run_events(&self, run_id: &Uuid, parameters: &ListRunEventsParameters) -> Call<types::RunEventPage> {
         self.client
-            .call(
-                &operations::LIST_RUN_EVENTS,
-                format!("/v1/runs/{}/events", segment(run_id)),
-            )
-            .query_option("since_seq", parameters.since_seq)
-            .query_option("limit", parameters.limit)
-            .query_option("timeout", parameters.timeout)
+            .call(&operations::LIST_RUN_EVENTS, format!("/v1/runs/{}/events", segment(run_id)))
+            .query_option("since_seq", &parameters.since_seq)
+            .query_option("limit", &parameters.limit)
+            .query_option("timeout", &parameters.timeout)
     }
 }
 
@@ -215,33 +205,21 @@ mod operations {
         id: "listRuns",
         method: Method::Get,
         path: "/v1/runs",
-        security: &[
-            Security::Scheme("deviceToken"),
-            Security::Scheme("signature"),
-            Security::Scheme("deviceId"),
-        ],
+        security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
     };
     pub(super) static GET_RUN: Operation = Operation {
         id: "getRun",
         method: Method::Get,
         path: "/v1/runs/{run_id}",
-        security: &[
-            Security::Scheme("deviceToken"),
-            Security::Scheme("signature"),
-            Security::Scheme("deviceId"),
-        ],
+        security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
     };
     pub(super) static LIST_RUN_EVENTS: Operation = Operation {
         id: "listRunEvents",
         method: Method::Get,
         path: "/v1/runs/{run_id}/events",
-        security: &[
-            Security::Scheme("deviceToken"),
-            Security::Scheme("signature"),
-            Security::Scheme("deviceId"),
-        ],
+        security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
     };
 }

@@ -37,13 +37,10 @@ impl Workspaces<'_> {
     /// The server may refuse with `internal`, `unavailable`, `origin_not_allowed`, `invalid_request`,
     /// `credential_missing`, `credential_invalid`, `device_revoked`, `timestamp_invalid`, `timestamp_skewed`,
     /// `workspace_unknown`, `signature_invalid`, `nonce_reused`, `rate_limited`, `cursor_invalid`.
-    pub fn list_workspaces(
-        &self,
-        parameters: &ListWorkspacesParameters,
-    ) -> Call<types::WorkspacePage> {
+    pub fn list_workspaces(&self, parameters: &ListWorkspacesParameters) -> Call<types::WorkspacePage> {
         self.client
             .call(&operations::LIST_WORKSPACES, "/v1/workspaces")
-            .query_option("limit", parameters.limit)
+            .query_option("limit", &parameters.limit)
             .query_option("cursor", &parameters.cursor)
     }
 
@@ -78,10 +75,7 @@ impl Workspaces<'_> {
     /// `credential_missing`, `credential_invalid`, `device_revoked`, `timestamp_invalid`, `timestamp_skewed`,
     /// `workspace_unknown`, `signature_invalid`, `nonce_reused`, `rate_limited`, `workspace_not_found`.
     pub fn get_workspace(&self, workspace_id: &Uuid) -> Call<types::Workspace> {
-        self.client.call(
-            &operations::GET_WORKSPACE,
-            format!("/v1/workspaces/{}", segment(workspace_id)),
-        )
+        self.client.call(&operations::GET_WORKSPACE, format!("/v1/workspaces/{}", segment(workspace_id)))
     }
 }
 
@@ -120,22 +114,14 @@ mod operations {
         id: "listWorkspaces",
         method: Method::Get,
         path: "/v1/workspaces",
-        security: &[
-            Security::Scheme("deviceToken"),
-            Security::Scheme("signature"),
-            Security::Scheme("deviceId"),
-        ],
+        security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
     };
     pub(super) static GET_WORKSPACE: Operation = Operation {
         id: "getWorkspace",
         method: Method::Get,
         path: "/v1/workspaces/{workspace_id}",
-        security: &[
-            Security::Scheme("deviceToken"),
-            Security::Scheme("signature"),
-            Security::Scheme("deviceId"),
-        ],
+        security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
     };
 }

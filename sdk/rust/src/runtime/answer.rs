@@ -29,9 +29,7 @@ impl DecodeError {
 
     /// The operation has no answer with this status.
     pub fn unexpected_status(status: u16) -> Self {
-        Self::new(format!(
-            "the protocol has no answer with status {status} here"
-        ))
+        Self::new(format!("the protocol has no answer with status {status} here"))
     }
 }
 

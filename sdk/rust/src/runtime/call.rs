@@ -62,11 +62,7 @@ impl<T> Call<T> {
             deadline: shared.deadline,
             retries: shared.retry.retries,
         });
-        Self {
-            client: client.clone(),
-            plan,
-            answer: PhantomData,
-        }
+        Self { client: client.clone(), plan, answer: PhantomData }
     }
 
     /// Adds a query parameter.
@@ -108,8 +104,7 @@ impl<T> Call<T> {
                 ))
             };
             let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unusable("name"))?;
-            let value =
-                HeaderValue::from_str(&value.to_parameter()).map_err(|_| unusable("value"))?;
+            let value = HeaderValue::from_str(&value.to_parameter()).map_err(|_| unusable("value"))?;
             plan.headers.insert(header, value);
             Ok(())
         })
@@ -119,14 +114,10 @@ impl<T> Call<T> {
     pub fn json(self, body: &(impl Serialize + ?Sized)) -> Self {
         self.with(|plan| {
             let body = serde_json::to_vec(body).map_err(|error| {
-                Error::Configuration(format!(
-                    "the body of `{}` cannot be written as JSON: {error}",
-                    plan.operation.id
-                ))
+                Error::Configuration(format!("the body of `{}` cannot be written as JSON: {error}", plan.operation.id))
             })?;
             plan.body = Some(Bytes::from(body));
-            plan.headers
-                .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            plan.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             Ok(())
         })
     }
@@ -186,25 +177,14 @@ impl<T: Answer> Call<T> {
     /// # Errors
     /// See [`Error`].
     pub async fn with_response(self) -> Result<Response<T>> {
-        let Delivered { response, attempts } =
-            execute::execute(self.client.shared(), self.plan?).await?;
+        let Delivered { response, attempts } = execute::execute(self.client.shared(), self.plan?).await?;
         let value = T::decode(response.status, &response.body).map_err(|error| Error::Decode {
             status: response.status,
             excerpt: refusal::excerpt(&response.body),
             source: error.into(),
         })?;
-        let request_id = response
-            .headers
-            .get("x-request-id")
-            .and_then(|id| id.to_str().ok())
-            .map(str::to_owned);
-        Ok(Response {
-            value,
-            status: response.status,
-            headers: response.headers,
-            request_id,
-            attempts,
-        })
+        let request_id = response.headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+        Ok(Response { value, status: response.status, headers: response.headers, request_id, attempts })
     }
 }
 
@@ -221,10 +201,6 @@ impl<T> fmt::Debug for Call<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = self.plan.as_ref().map(|plan| plan.url.as_str()).ok();
         let operation = self.plan.as_ref().map(|plan| plan.operation.id).ok();
-        formatter
-            .debug_struct("Call")
-            .field("operation", &operation)
-            .field("url", &url)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Call").field("operation", &operation).field("url", &url).finish_non_exhaustive()
     }
 }

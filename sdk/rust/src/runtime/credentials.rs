@@ -37,37 +37,21 @@ impl Credentials {
     /// The alternative that a call uses; none for an operation that is open to all.
     ///
     /// A bearer token that the caller gave for this very call goes before everything else.
-    pub(crate) fn choose(
-        &self,
-        operation: &Operation,
-        bearer: Option<&Secret>,
-    ) -> Result<Option<Security>> {
-        let usable = |security: &&Security| {
-            security
-                .schemes()
-                .iter()
-                .all(|scheme| self.can_fill(scheme, bearer))
-        };
-        let takes_bearer =
-            |security: &&Security| security.schemes().iter().any(|scheme| is_bearer(scheme));
+    pub(crate) fn choose(&self, operation: &Operation, bearer: Option<&Secret>) -> Result<Option<Security>> {
+        let usable = |security: &&Security| security.schemes().iter().all(|scheme| self.can_fill(scheme, bearer));
+        let takes_bearer = |security: &&Security| security.schemes().iter().any(|scheme| is_bearer(scheme));
 
         let mut alternatives = operation.security.iter();
         let chosen = match bearer {
-            Some(_) => operation
-                .security
-                .iter()
-                .filter(usable)
-                .find(takes_bearer)
-                .or_else(|| alternatives.find(usable)),
+            Some(_) => {
+                operation.security.iter().filter(usable).find(takes_bearer).or_else(|| alternatives.find(usable))
+            }
             None => alternatives.find(usable),
         };
         match chosen {
             Some(security) => Ok(Some(*security)),
             None if operation.security.is_empty() => Ok(None),
-            None => Err(Error::Credentials {
-                operation: operation.id,
-                accepted: describe(operation.security),
-            }),
+            None => Err(Error::Credentials { operation: operation.id, accepted: describe(operation.security) }),
         }
     }
 
@@ -81,12 +65,7 @@ impl Credentials {
     }
 
     /// Adds the headers of one attempt. A signature is new each time: the server takes a nonce only once.
-    pub(crate) fn apply(
-        &self,
-        security: Security,
-        attempt: &Attempt<'_>,
-        headers: &mut HeaderMap,
-    ) -> Result<()> {
+    pub(crate) fn apply(&self, security: Security, attempt: &Attempt<'_>, headers: &mut HeaderMap) -> Result<()> {
         for scheme in security.schemes() {
             match *scheme {
                 SIGNATURE => {
@@ -100,16 +79,9 @@ impl Credentials {
                     }
                 }
                 scheme => {
-                    let own = if scheme == DEVICE_TOKEN {
-                        self.device_token.as_ref()
-                    } else {
-                        None
-                    };
+                    let own = if scheme == DEVICE_TOKEN { self.device_token.as_ref() } else { None };
                     if let Some(token) = attempt.bearer.or(own) {
-                        headers.insert(
-                            AUTHORIZATION,
-                            secret_header(&format!("Bearer {}", token.expose()))?,
-                        );
+                        headers.insert(AUTHORIZATION, secret_header(&format!("Bearer {}", token.expose()))?);
                     }
                 }
             }
@@ -149,7 +121,9 @@ fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) -> Result<()
 
 fn secret_header(value: &str) -> Result<HeaderValue> {
     let mut value = HeaderValue::from_str(value).map_err(|_| {
-        Error::Configuration("a credential holds a character that cannot be sent; copy it again, without line breaks".into())
+        Error::Configuration(
+            "a credential holds a character that cannot be sent; copy it again, without line breaks".into(),
+        )
     })?;
     value.set_sensitive(true);
     Ok(value)
@@ -158,21 +132,16 @@ fn secret_header(value: &str) -> Result<HeaderValue> {
 fn describe(alternatives: &[Security]) -> String {
     let alternatives: Vec<_> = alternatives
         .iter()
-        .map(|security| {
-            security
-                .schemes()
-                .iter()
-                .map(|scheme| how_to_set(scheme))
-                .collect::<Vec<_>>()
-                .join(" and ")
-        })
+        .map(|security| security.schemes().iter().map(|scheme| how_to_set(scheme)).collect::<Vec<_>>().join(" and "))
         .collect();
     alternatives.join(", or ")
 }
 
 fn how_to_set(scheme: &str) -> String {
     match scheme {
-        SIGNATURE => "a workspace (`ClientBuilder::workspace`, or FLIGHTDECK_WORKSPACE_ID and FLIGHTDECK_BRIDGE_SECRET)".into(),
+        SIGNATURE => {
+            "a workspace (`ClientBuilder::workspace`, or FLIGHTDECK_WORKSPACE_ID and FLIGHTDECK_BRIDGE_SECRET)".into()
+        }
         DEVICE_TOKEN => "a device token (`ClientBuilder::device_token`, or FLIGHTDECK_DEVICE_TOKEN)".into(),
         DEVICE_ID => "a device id (`ClientBuilder::device_id`, or FLIGHTDECK_DEVICE_ID)".into(),
         other => format!("a bearer token for this call (`Call::bearer`, scheme `{other}`)"),

@@ -70,10 +70,7 @@ async fn attempts(client: &Shared, mut plan: Plan, span: &Span) -> Result<Delive
         let error = match attempt(client, &plan, repetition, remaining).await {
             Ok(response) => {
                 client.budget.refund();
-                return Ok(Delivered {
-                    response,
-                    attempts: repetition + 1,
-                });
+                return Ok(Delivered { response, attempts: repetition + 1 });
             }
             Err(error) => error,
         };
@@ -92,18 +89,10 @@ async fn attempts(client: &Shared, mut plan: Plan, span: &Span) -> Result<Delive
     }
 }
 
-async fn attempt(
-    client: &Shared,
-    plan: &Plan,
-    repetition: u32,
-    remaining: Duration,
-) -> Result<RawResponse> {
+async fn attempt(client: &Shared, plan: &Plan, repetition: u32, remaining: Duration) -> Result<RawResponse> {
     let request = request(client, plan, repetition)?;
-    let (after, limit) = if remaining < plan.timeout {
-        (remaining, TimeLimit::Deadline)
-    } else {
-        (plan.timeout, TimeLimit::Attempt)
-    };
+    let (after, limit) =
+        if remaining < plan.timeout { (remaining, TimeLimit::Deadline) } else { (plan.timeout, TimeLimit::Attempt) };
     let outcome = tokio::select! {
         biased;
         outcome = client.transport.send(request) => outcome,
@@ -116,10 +105,7 @@ async fn attempt(
     if (200..300).contains(&response.status) {
         Ok(response)
     } else {
-        Err(Error::Api(Box::new(refusal::read(
-            response,
-            client.clock.now(),
-        ))))
+        Err(Error::Api(Box::new(refusal::read(response, client.clock.now()))))
     }
 }
 
@@ -128,20 +114,16 @@ fn request(client: &Shared, plan: &Plan, repetition: u32) -> Result<Request> {
     headers.insert(http::header::USER_AGENT, client.user_agent.clone());
     if let Some(key) = &plan.idempotency_key {
         let value = HeaderValue::from_str(key).map_err(|_| {
-            Error::Configuration("the idempotency key holds characters that cannot be sent; use letters, digits and dashes".into())
+            Error::Configuration(
+                "the idempotency key holds characters that cannot be sent; use letters, digits and dashes".into(),
+            )
         })?;
         headers.insert(HeaderName::from_static("idempotency-key"), value);
     }
     if repetition > 0 {
-        headers.insert(
-            HeaderName::from_static("x-retry-count"),
-            HeaderValue::from(repetition),
-        );
+        headers.insert(HeaderName::from_static("x-retry-count"), HeaderValue::from(repetition));
     }
-    if let Some(security) = client
-        .credentials
-        .choose(&plan.operation, plan.bearer.as_ref())?
-    {
+    if let Some(security) = client.credentials.choose(&plan.operation, plan.bearer.as_ref())? {
         let attempt = Attempt {
             body: plan.body.as_deref(),
             bearer: plan.bearer.as_ref(),
@@ -162,20 +144,10 @@ fn request(client: &Shared, plan: &Plan, repetition: u32) -> Result<Request> {
 fn no_answer(client: &Shared, error: TransportError) -> Error {
     let server = || client.base_url.origin().ascii_serialization();
     match error {
-        TransportError::Connect(source) => Error::Connection {
-            server: server(),
-            maybe_delivered: false,
-            source,
-        },
-        TransportError::Interrupted(source) => Error::Connection {
-            server: server(),
-            maybe_delivered: true,
-            source,
-        },
-        TransportError::TooLarge { status, .. } => Error::Decode {
-            status,
-            excerpt: String::new(),
-            source: error.into(),
-        },
+        TransportError::Connect(source) => Error::Connection { server: server(), maybe_delivered: false, source },
+        TransportError::Interrupted(source) => Error::Connection { server: server(), maybe_delivered: true, source },
+        TransportError::TooLarge { status, .. } => {
+            Error::Decode { status, excerpt: String::new(), source: error.into() }
+        }
     }
 }

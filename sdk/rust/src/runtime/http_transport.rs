@@ -57,10 +57,7 @@ impl HttpTransport {
 impl Transport for HttpTransport {
     async fn send(&self, request: Request) -> Result<RawResponse, TransportError> {
         let limit = request.body_limit;
-        let mut builder = self
-            .client
-            .request(method(&request), request.url)
-            .headers(request.headers);
+        let mut builder = self.client.request(method(&request), request.url).headers(request.headers);
         if let Some(body) = request.body {
             builder = builder.body(body);
         }
@@ -69,10 +66,7 @@ impl Transport for HttpTransport {
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
         // A declared length is not trusted with memory, only used to refuse early.
-        if response
-            .content_length()
-            .is_some_and(|length| length > limit as u64)
-        {
+        if response.content_length().is_some_and(|length| length > limit as u64) {
             return Err(TransportError::TooLarge { status, limit });
         }
         let mut body = BytesMut::new();
@@ -82,11 +76,7 @@ impl Transport for HttpTransport {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(RawResponse {
-            status,
-            headers,
-            body: body.freeze(),
-        })
+        Ok(RawResponse { status, headers, body: body.freeze() })
     }
 }
 
@@ -104,11 +94,7 @@ fn method(request: &Request) -> http::Method {
 fn failed(error: reqwest::Error) -> TransportError {
     // The URL is left out: the error above names the server, and a query may hold what does not belong in a log.
     let error = error.without_url();
-    if error.is_connect() {
-        TransportError::Connect(error.into())
-    } else {
-        TransportError::Interrupted(error.into())
-    }
+    if error.is_connect() { TransportError::Connect(error.into()) } else { TransportError::Interrupted(error.into()) }
 }
 
 fn is_loopback(url: &Url) -> bool {

@@ -15,11 +15,7 @@ where
     Fetch: FnMut(Option<String>) -> Page,
     Page: Future<Output = Result<(Vec<T>, Option<String>)>>,
 {
-    let start = Pages {
-        fetch,
-        items: VecDeque::new(),
-        next: Next::First,
-    };
+    let start = Pages { fetch, items: VecDeque::new(), next: Next::First };
     Box::pin(stream::try_unfold(start, |mut pages| async move {
         let item = pages.item().await?;
         Ok(item.map(|item| (item, pages)))
@@ -54,9 +50,7 @@ where
             let (items, next) = (self.fetch)(cursor.clone()).await?;
             // A cursor that leads to itself would fetch the same page for ever.
             if next.is_some() && next == cursor {
-                return Err(Error::protocol(
-                    "the server answered with the cursor of the page it was asked for",
-                ));
+                return Err(Error::protocol("the server answered with the cursor of the page it was asked for"));
             }
             self.items = items.into();
             self.next = next.map_or(Next::End, Next::After);

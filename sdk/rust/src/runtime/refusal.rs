@@ -28,11 +28,7 @@ struct Body {
 }
 
 pub(crate) fn read(response: RawResponse, now: Timestamp) -> ApiError {
-    let RawResponse {
-        status,
-        headers,
-        body,
-    } = response;
+    let RawResponse { status, headers, body } = response;
     let retry_after = retry_after(&headers, now);
     let request_id = header(&headers, "x-request-id").map(str::to_owned);
     match serde_json::from_slice::<Body>(&body) {
@@ -65,9 +61,7 @@ pub(crate) fn read(response: RawResponse, now: Timestamp) -> ApiError {
 fn foreign(status: u16, headers: &HeaderMap, body: &[u8]) -> (String, String) {
     if let (300..400, Some(target)) = (status, header(headers, LOCATION.as_str())) {
         return (
-            format!(
-                "The server redirects to {target:?}, which is not followed, because requests carry credentials."
-            ),
+            format!("The server redirects to {target:?}, which is not followed, because requests carry credentials."),
             "Set the base URL to where the server really is.".into(),
         );
     }
@@ -75,21 +69,14 @@ fn foreign(status: u16, headers: &HeaderMap, body: &[u8]) -> (String, String) {
         text if text.is_empty() => "The answer does not explain itself.".to_owned(),
         text => format!("The answer is not Flightdeck's: {text:?}."),
     };
-    (
-        message,
-        "Check the base URL, and any proxy in between.".into(),
-    )
+    (message, "Check the base URL, and any proxy in between.".into())
 }
 
 /// The beginning of a body, for a message.
 pub(crate) fn excerpt(body: &[u8]) -> String {
     // No character is longer than four bytes.
     let start = &body[..body.len().min(EXCERPT * 4)];
-    String::from_utf8_lossy(start)
-        .trim()
-        .chars()
-        .take(EXCERPT)
-        .collect()
+    String::from_utf8_lossy(start).trim().chars().take(EXCERPT).collect()
 }
 
 /// Seconds, or a date; a date is measured by the server's own clock where it shows one.

@@ -20,11 +20,7 @@ pub struct RetryPolicy {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self {
-            retries: 4,
-            base: Duration::from_millis(100),
-            cap: Duration::from_secs(5),
-        }
+        Self { retries: 4, base: Duration::from_millis(100), cap: Duration::from_secs(5) }
     }
 }
 
@@ -34,10 +30,7 @@ impl RetryPolicy {
     /// Full jitter: anything from nothing to the current maximum, so that clients which failed together do not come
     /// back together.
     pub fn backoff(&self, repetition: u32, random: &dyn Random) -> Duration {
-        let longest = self
-            .base
-            .saturating_mul(2_u32.saturating_pow(repetition))
-            .min(self.cap);
+        let longest = self.base.saturating_mul(2_u32.saturating_pow(repetition)).min(self.cap);
         longest.mul_f64(random::fraction(random))
     }
 
@@ -57,13 +50,9 @@ impl RetryPolicy {
 /// away before doing anything (429, 503).
 pub(crate) fn may_repeat(error: &Error, repeatable: bool) -> bool {
     match error {
-        Error::Connection {
-            maybe_delivered, ..
-        } => repeatable || !maybe_delivered,
+        Error::Connection { maybe_delivered, .. } => repeatable || !maybe_delivered,
         Error::Timeout { .. } => repeatable,
-        Error::Api(refusal) => {
-            refusal.is_retryable() && (repeatable || matches!(refusal.status, 429 | 503))
-        }
+        Error::Api(refusal) => refusal.is_retryable() && (repeatable || matches!(refusal.status, 429 | 503)),
         _ => false,
     }
 }
@@ -78,27 +67,18 @@ pub(crate) struct RetryBudget {
 
 impl RetryBudget {
     pub(crate) const fn new(capacity: u32) -> Self {
-        Self {
-            tokens: AtomicU32::new(capacity),
-            capacity,
-        }
+        Self { tokens: AtomicU32::new(capacity), capacity }
     }
 
     /// Pays for one repetition. `false`: the budget is used up.
     pub(crate) fn take(&self) -> bool {
-        self.tokens
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tokens| {
-                tokens.checked_sub(1)
-            })
-            .is_ok()
+        self.tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tokens| tokens.checked_sub(1)).is_ok()
     }
 
     /// A call succeeded: one repetition more is allowed again.
     pub(crate) fn refund(&self) {
-        let _full = self
-            .tokens
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tokens| {
-                (tokens < self.capacity).then_some(tokens + 1)
-            });
+        let _full = self.tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tokens| {
+            (tokens < self.capacity).then_some(tokens + 1)
+        });
     }
 }

@@ -14,8 +14,7 @@ const NO_BODY: &[u8] = b"{}";
 /// `body` is the exact bytes that are sent. `nonce` must be new for every request: the server refuses one that it
 /// has seen, and a timestamp more than five minutes off.
 pub fn sign(secret: &Secret, timestamp: Timestamp, nonce: &str, body: Option<&[u8]>) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())
-        .expect("HMAC takes a key of any length");
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).expect("HMAC takes a key of any length");
     mac.update(timestamp.as_millis().to_string().as_bytes());
     mac.update(b":");
     mac.update(nonce.as_bytes());

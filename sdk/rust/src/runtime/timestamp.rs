@@ -38,22 +38,18 @@ impl Timestamp {
 
     /// Reads the date format of HTTP headers, `Sun, 06 Nov 1994 08:49:37 GMT`.
     pub(crate) fn from_http_date(text: &str) -> Option<Self> {
-        OffsetDateTime::parse(text, &Rfc2822)
-            .ok()
-            .map(Self::from_date_time)
+        OffsetDateTime::parse(text, &Rfc2822).ok().map(Self::from_date_time)
     }
 
     fn from_date_time(moment: OffsetDateTime) -> Self {
-        Self::from_millis(
-            i64::try_from(moment.unix_timestamp_nanos().div_euclid(1_000_000)).unwrap_or(0),
-        )
+        Self::from_millis(i64::try_from(moment.unix_timestamp_nanos().div_euclid(1_000_000)).unwrap_or(0))
     }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
-            .map_err(|_| fmt::Error)?;
+        let moment =
+            OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000).map_err(|_| fmt::Error)?;
         write!(
             formatter,
             "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
@@ -77,9 +73,7 @@ impl FromStr for Timestamp {
     type Err = InvalidTimestamp;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        OffsetDateTime::parse(text, &Rfc3339)
-            .map(Self::from_date_time)
-            .map_err(InvalidTimestamp)
+        OffsetDateTime::parse(text, &Rfc3339).map(Self::from_date_time).map_err(InvalidTimestamp)
     }
 }
 
@@ -96,11 +90,7 @@ impl From<SystemTime> for Timestamp {
 impl From<Timestamp> for SystemTime {
     fn from(timestamp: Timestamp) -> Self {
         let distance = Duration::from_millis(timestamp.0.unsigned_abs());
-        if timestamp.0 < 0 {
-            UNIX_EPOCH - distance
-        } else {
-            UNIX_EPOCH + distance
-        }
+        if timestamp.0 < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }
     }
 }
 

@@ -37,10 +37,7 @@ pub struct UnknownVariant {
 impl UnknownVariant {
     /// `object` is the whole object, the discriminator included.
     pub(crate) fn new(tag: impl Into<String>, object: Map<String, Value>) -> Self {
-        Self {
-            tag: tag.into(),
-            object,
-        }
+        Self { tag: tag.into(), object }
     }
 
     /// The discriminator's value.

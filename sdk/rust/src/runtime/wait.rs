@@ -19,10 +19,7 @@ pub struct WaitOptions {
 
 impl Default for WaitOptions {
     fn default() -> Self {
-        Self {
-            until: None,
-            poll: Duration::from_secs(50),
-        }
+        Self { until: None, poll: Duration::from_secs(50) }
     }
 }
 
@@ -80,18 +77,13 @@ where
     Answer: IntoFuture<Output = Result<T>>,
 {
     let policy = RetryPolicy::default();
-    let end = options
-        .until
-        .map(|until| clock.elapsed().saturating_add(until));
+    let end = options.until.map(|until| clock.elapsed().saturating_add(until));
     let remaining = || end.map_or(Duration::MAX, |end| end.saturating_sub(clock.elapsed()));
 
     let mut failures = 0;
     loop {
         let hold = options.poll.min(remaining());
-        let poll = Poll {
-            seconds: hold.as_secs().max(1),
-            timeout: hold.saturating_add(GRACE).min(remaining()),
-        };
+        let poll = Poll { seconds: hold.as_secs().max(1), timeout: hold.saturating_add(GRACE).min(remaining()) };
         let asked = clock.elapsed();
         let outcome = ask(poll).await;
         match &outcome {

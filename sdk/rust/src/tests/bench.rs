@@ -14,19 +14,10 @@ pub(super) const CREATE: Operation = operation("createThing", Method::Post, true
 pub(super) const POKE: Operation = operation("pokeThing", Method::Post, false);
 
 pub(super) const fn operation(id: &'static str, method: Method, idempotent: bool) -> Operation {
-    Operation {
-        id,
-        method,
-        path: "/things",
-        security: &[],
-        idempotent,
-    }
+    Operation { id, method, path: "/things", security: &[], idempotent }
 }
 
-pub(super) const SIGNED: Operation = Operation {
-    security: &[Security::Scheme("signature")],
-    ..CREATE
-};
+pub(super) const SIGNED: Operation = Operation { security: &[Security::Scheme("signature")], ..CREATE };
 
 pub(super) const WORKSPACE: Uuid = Uuid::from_u128(0x0192_f0c1_0000_7000_8000_0000_0000_0001);
 pub(super) const DEVICE: Uuid = Uuid::from_u128(0x0192_f0c1_0000_7000_8000_0000_0000_0002);
@@ -49,16 +40,9 @@ impl Bench {
     ) -> Self {
         let clock = ManualClock::default();
         let transport = ScriptedTransport::new(&clock, script);
-        let builder = Client::builder()
-            .transport(transport.clone())
-            .clock(clock.clone())
-            .random(SeededRandom::new(7));
+        let builder = Client::builder().transport(transport.clone()).clock(clock.clone()).random(SeededRandom::new(7));
         let client = settings(builder).build().expect("the settings are right");
-        Self {
-            client,
-            clock,
-            transport,
-        }
+        Self { client, clock, transport }
     }
 
     pub(super) fn attempts(&self) -> usize {
@@ -80,9 +64,7 @@ impl Bench {
 pub(super) fn refusal(status: u16, code: &str) -> Script {
     Script::answer(
         status,
-        format!(
-            r#"{{"error":"It did not work.","code":"{code}","action":"Try harder.","request_id":"r-1"}}"#
-        ),
+        format!(r#"{{"error":"It did not work.","code":"{code}","action":"Try harder.","request_id":"r-1"}}"#),
     )
 }
 

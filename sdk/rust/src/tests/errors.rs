@@ -7,21 +7,13 @@ use crate::{Error, ErrorCode};
 
 async fn fail(step: Script) -> Error {
     let bench = Bench::new([step]);
-    bench
-        .client
-        .call::<Json<u32>>(&READ, "/things")
-        .retries(0)
-        .await
-        .expect_err("the script ends in an error")
+    bench.client.call::<Json<u32>>(&READ, "/things").retries(0).await.expect_err("the script ends in an error")
 }
 
 #[tokio::test]
 async fn a_refusal_shows_code_message_action_and_request() {
     let error = fail(refusal(404, "run_not_found")).await;
-    assert_eq!(
-        error.to_string(),
-        "run_not_found: It did not work. Try harder. (HTTP 404, request r-1)"
-    );
+    assert_eq!(error.to_string(), "run_not_found: It did not work. Try harder. (HTTP 404, request r-1)");
     assert_eq!(error.code(), Some(&ErrorCode::RunNotFound));
     assert_eq!(error.request_id(), Some("r-1"));
     assert!(!error.is_retryable());
@@ -29,41 +21,26 @@ async fn a_refusal_shows_code_message_action_and_request() {
 
 #[tokio::test]
 async fn details_are_shown() {
-    let body = r#"{"error":"Not right.","code":"too_new_to_know","details":[{"path":"/run_id","message":"not a UUID"}]}"#;
+    let body =
+        r#"{"error":"Not right.","code":"too_new_to_know","details":[{"path":"/run_id","message":"not a UUID"}]}"#;
     let error = fail(Script::answer(400, body).header("x-request-id", "r-2")).await;
-    assert_eq!(
-        error.to_string(),
-        "too_new_to_know: Not right. [/run_id: not a UUID] (HTTP 400, request r-2)"
-    );
-    assert!(
-        matches!(error.code(), Some(ErrorCode::Unknown(code)) if code.as_str() == "too_new_to_know")
-    );
+    assert_eq!(error.to_string(), "too_new_to_know: Not right. [/run_id: not a UUID] (HTTP 400, request r-2)");
+    assert!(matches!(error.code(), Some(ErrorCode::Unknown(code)) if code.as_str() == "too_new_to_know"));
 }
 
 #[tokio::test]
 async fn an_answer_that_is_not_flightdecks_is_quoted_in_part() {
-    let error = fail(Script::answer(
-        502,
-        format!("<html>{}", "bad gateway ".repeat(100)),
-    ))
-    .await;
+    let error = fail(Script::answer(502, format!("<html>{}", "bad gateway ".repeat(100)))).await;
     let shown = error.to_string();
-    assert!(
-        shown.starts_with("http_502: The answer is not Flightdeck's: \"<html>bad gateway"),
-        "{shown}"
-    );
-    assert!(
-        shown.ends_with("Check the base URL, and any proxy in between. (HTTP 502)"),
-        "{shown}"
-    );
+    assert!(shown.starts_with("http_502: The answer is not Flightdeck's: \"<html>bad gateway"), "{shown}");
+    assert!(shown.ends_with("Check the base URL, and any proxy in between. (HTTP 502)"), "{shown}");
     assert!(shown.len() < 350, "{shown}");
     assert!(error.is_retryable());
 }
 
 #[tokio::test]
 async fn a_redirect_is_explained() {
-    let error =
-        fail(Script::answer(308, "").header("location", "https://elsewhere.example/")).await;
+    let error = fail(Script::answer(308, "").header("location", "https://elsewhere.example/")).await;
     assert_eq!(
         error.to_string(),
         "http_308: The server redirects to \"https://elsewhere.example/\", which is not followed, because requests \
@@ -78,10 +55,7 @@ async fn no_connection_says_where_and_keeps_the_cause() {
         error.to_string(),
         "could not connect to http://127.0.0.1:8787; check that Flightdeck runs there and that the base URL is right"
     );
-    assert_eq!(
-        error.source().expect("the cause is kept").to_string(),
-        "connection refused"
-    );
+    assert_eq!(error.source().expect("the cause is kept").to_string(), "connection refused");
     assert!(error.is_retryable());
 }
 
@@ -108,34 +82,16 @@ async fn a_timeout_says_which_limit() {
 #[tokio::test]
 async fn an_unreadable_answer_shows_its_beginning_and_keeps_the_cause() {
     let error = fail(Script::answer(200, "[1, 2]")).await;
-    assert!(
-        matches!(&error, Error::Decode { status: 200, excerpt, .. } if excerpt == "[1, 2]"),
-        "{error:?}"
-    );
-    assert!(
-        error
-            .source()
-            .expect("the cause is kept")
-            .to_string()
-            .contains("expected u32")
-    );
+    assert!(matches!(&error, Error::Decode { status: 200, excerpt, .. } if excerpt == "[1, 2]"), "{error:?}");
+    assert!(error.source().expect("the cause is kept").to_string().contains("expected u32"));
     assert!(!error.is_retryable());
 }
 
 #[tokio::test]
 async fn an_answer_that_is_too_large_is_not_read() {
-    let bench = Bench::with([Script::answer(200, "12345")], |builder| {
-        builder.body_limit(4)
-    });
-    let error = bench
-        .client
-        .call::<String>(&READ, "/things")
-        .await
-        .expect_err("five bytes are more than four");
-    assert_eq!(
-        error.source().expect("the cause is kept").to_string(),
-        "the answer is larger than 4 bytes"
-    );
+    let bench = Bench::with([Script::answer(200, "12345")], |builder| builder.body_limit(4));
+    let error = bench.client.call::<String>(&READ, "/things").await.expect_err("five bytes are more than four");
+    assert_eq!(error.source().expect("the cause is kept").to_string(), "the answer is larger than 4 bytes");
     assert_eq!(bench.attempts(), 1);
 }
 

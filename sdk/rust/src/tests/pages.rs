@@ -26,10 +26,7 @@ async fn every_item_of_every_page_comes_in_order() {
     .await
     .expect("no page fails");
     assert_eq!(items, [1, 2, 3]);
-    assert_eq!(
-        asked.into_inner(),
-        [None, Some("b".to_owned()), Some("c".to_owned())]
-    );
+    assert_eq!(asked.into_inner(), [None, Some("b".to_owned()), Some("c".to_owned())]);
 }
 
 #[tokio::test]
@@ -60,8 +57,6 @@ async fn an_error_ends_the_stream() {
 
 #[tokio::test]
 async fn a_cursor_that_leads_to_itself_does_not_go_on_for_ever() {
-    let items: Result<Vec<u32>> = paginate(|_| std::future::ready(page(&[], Some("same"))))
-        .try_collect()
-        .await;
+    let items: Result<Vec<u32>> = paginate(|_| std::future::ready(page(&[], Some("same")))).try_collect().await;
     assert!(matches!(items, Err(Error::Decode { .. })));
 }

@@ -30,84 +30,39 @@ async fn runs_are_streamed_page_after_page() {
     ];
     let bench = Bench::with(pages, |builder| builder.device_token("token"));
     let parameters = ListRunsParameters::default().with_limit(2);
-    let runs: Vec<_> = bench
-        .client
-        .runs()
-        .list_runs_stream(&parameters)
-        .try_collect()
-        .await
-        .expect("no page is lost");
-    assert_eq!(
-        runs.iter().map(|run| run.last_seq).collect::<Vec<_>>(),
-        [1, 2, 3]
-    );
-    assert_eq!(
-        runs[0].status.as_str(),
-        "HIBERNATING",
-        "an unknown status is kept"
-    );
-    let queries: Vec<_> = bench
-        .transport
-        .requests()
-        .iter()
-        .map(|request| request.url.query().map(str::to_owned))
-        .collect();
+    let runs: Vec<_> = bench.client.runs().list_runs_stream(&parameters).try_collect().await.expect("no page is lost");
+    assert_eq!(runs.iter().map(|run| run.last_seq).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(runs[0].status.as_str(), "HIBERNATING", "an unknown status is kept");
+    let queries: Vec<_> =
+        bench.transport.requests().iter().map(|request| request.url.query().map(str::to_owned)).collect();
     let page = |query: &str| Some(query.to_owned());
     assert_eq!(queries[0], page("limit=2"));
-    assert!(queries[1..].iter().all(|query| {
-        query
-            .as_deref()
-            .is_some_and(|query| query.contains("cursor=c2"))
-    }));
+    assert!(queries[1..].iter().all(|query| { query.as_deref().is_some_and(|query| query.contains("cursor=c2")) }));
 }
 
 #[tokio::test]
 async fn an_event_is_signed_and_keyed() {
-    let bench = Bench::with(
-        [Script::broken(), refusal(404, "run_not_found"), ok()],
-        |builder| builder.workspace(WORKSPACE, "secret"),
-    );
-    let event = BridgeEvent::new(
-        WORKSPACE,
-        DEVICE,
-        "codex",
-        "RUN_STARTED",
-        Timestamp::from_millis(0),
-    );
-    let error = bench
-        .client
-        .bridge()
-        .submit_event(&event)
-        .await
-        .expect_err("refused");
+    let bench = Bench::with([Script::broken(), refusal(404, "run_not_found"), ok()], |builder| {
+        builder.workspace(WORKSPACE, "secret")
+    });
+    let event = BridgeEvent::new(WORKSPACE, DEVICE, "codex", "RUN_STARTED", Timestamp::from_millis(0));
+    let error = bench.client.bridge().submit_event(&event).await.expect_err("refused");
     assert_eq!(error.code(), Some(&ErrorCode::RunNotFound));
 
     let requests = bench.transport.requests();
-    assert_eq!(
-        requests.len(),
-        2,
-        "the first attempt is repeated, the refusal is not"
-    );
-    let body: serde_json::Value =
-        serde_json::from_slice(requests[0].body.as_deref().expect("a body")).expect("JSON");
+    assert_eq!(requests.len(), 2, "the first attempt is repeated, the refusal is not");
+    let body: serde_json::Value = serde_json::from_slice(requests[0].body.as_deref().expect("a body")).expect("JSON");
     assert_eq!(body["event_ts"], "1970-01-01T00:00:00.000Z");
     assert!(body.get("payload").is_none());
     let keys = bench.header("idempotency-key");
     assert!(!keys[0].is_empty() && keys[0] == keys[1]);
-    assert_ne!(
-        bench.header("x-signature")[0],
-        bench.header("x-signature")[1]
-    );
+    assert_ne!(bench.header("x-signature")[0], bench.header("x-signature")[1]);
 }
 
 #[test]
 fn an_unknown_variant_is_kept() {
     let document = json!({ "outcome": "POSTPONED", "until": "tomorrow" });
-    let outcome: DecisionOutcome =
-        serde_json::from_value(document.clone()).expect("unions are open");
+    let outcome: DecisionOutcome = serde_json::from_value(document.clone()).expect("unions are open");
     assert_eq!(outcome.tag(), "POSTPONED");
-    assert_eq!(
-        serde_json::to_value(&outcome).expect("it can be written"),
-        document
-    );
+    assert_eq!(serde_json::to_value(&outcome).expect("it can be written"), document);
 }

@@ -27,38 +27,20 @@ fn timestamps_are_read_with_any_offset_and_precision() {
     for (text, expected) in [
         ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000Z"),
         ("2026-01-01T01:30:00.5+01:30", "2026-01-01T00:00:00.500Z"),
-        (
-            "2025-12-31T19:00:00.123999999-05:00",
-            "2026-01-01T00:00:00.123Z",
-        ),
+        ("2025-12-31T19:00:00.123999999-05:00", "2026-01-01T00:00:00.123Z"),
         ("1969-12-31T23:59:59.9999Z", "1969-12-31T23:59:59.999Z"),
     ] {
         let read: Timestamp = serde_json::from_value(json!(text)).expect("RFC 3339");
-        assert_eq!(
-            serde_json::to_value(read).expect("a string"),
-            json!(expected),
-            "{text}"
-        );
+        assert_eq!(serde_json::to_value(read).expect("a string"), json!(expected), "{text}");
     }
-    for text in [
-        "",
-        "2026-01-01",
-        "2026-01-01T00:00:00",
-        "2026-13-01T00:00:00Z",
-        "yesterday",
-        "1767225600",
-    ] {
+    for text in ["", "2026-01-01", "2026-01-01T00:00:00", "2026-13-01T00:00:00Z", "yesterday", "1767225600"] {
         text.parse::<Timestamp>().expect_err("not RFC 3339");
     }
 }
 
 #[test]
 fn timestamps_convert_to_system_time() {
-    for time in [
-        UNIX_EPOCH,
-        UNIX_EPOCH + Duration::from_millis(1500),
-        UNIX_EPOCH - Duration::from_millis(1500),
-    ] {
+    for time in [UNIX_EPOCH, UNIX_EPOCH + Duration::from_millis(1500), UNIX_EPOCH - Duration::from_millis(1500)] {
         assert_eq!(SystemTime::from(Timestamp::from(time)), time);
     }
 }
@@ -77,33 +59,21 @@ fn a_field_keeps_absent_null_and_value_apart() {
     ] {
         let update = Update { note: field };
         assert_eq!(serde_json::to_value(&update).expect("an object"), document);
-        assert_eq!(
-            serde_json::from_value::<Update>(document).expect("an update"),
-            update
-        );
+        assert_eq!(serde_json::from_value::<Update>(document).expect("an update"), update);
     }
 }
 
 #[test]
 fn what_is_unknown_is_kept() {
     let code: ErrorCode = serde_json::from_value(json!("from_the_future")).expect("open");
-    assert_eq!(
-        code,
-        ErrorCode::Unknown(UnknownValue::new("from_the_future"))
-    );
+    assert_eq!(code, ErrorCode::Unknown(UnknownValue::new("from_the_future")));
     assert_eq!(code.as_str(), "from_the_future");
     assert_eq!(code.retryable(), None);
 
-    let object = json!({ "kind": "new", "depth": 3 })
-        .as_object()
-        .expect("an object")
-        .clone();
+    let object = json!({ "kind": "new", "depth": 3 }).as_object().expect("an object").clone();
     let variant = UnknownVariant::new("new", object.clone());
     assert_eq!(variant.tag(), "new");
-    assert_eq!(
-        serde_json::to_value(&variant).expect("an object"),
-        serde_json::Value::Object(object)
-    );
+    assert_eq!(serde_json::to_value(&variant).expect("an object"), serde_json::Value::Object(object));
 }
 
 #[test]

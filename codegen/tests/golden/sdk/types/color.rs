@@ -20,14 +20,8 @@ pub enum Color {
 
 impl Color {
     /// Every value that this version knows.
-    pub const ALL: &'static [Self] = &[
-        Self::Red,
-        Self::Unknown_,
-        Self::Self_,
-        Self::_1d,
-        Self::OnRequest,
-        Self::TwoWords,
-    ];
+    pub const ALL: &'static [Self] =
+        &[Self::Red, Self::Unknown_, Self::Self_, Self::_1d, Self::OnRequest, Self::TwoWords];
 
     /// The value as it is on the wire.
     #[must_use]

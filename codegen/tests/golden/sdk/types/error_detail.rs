@@ -16,9 +16,6 @@ impl ErrorDetail {
     /// With everything that is required, and nothing else.
     #[must_use]
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            message: message.into(),
-        }
+        Self { path: path.into(), message: message.into() }
     }
 }

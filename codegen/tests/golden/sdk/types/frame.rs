@@ -16,8 +16,6 @@ impl Frame {
     /// With everything that is required, and nothing else.
     #[must_use]
     pub fn new(inside: Shape) -> Self {
-        Self {
-            inside: Box::new(inside),
-        }
+        Self { inside: Box::new(inside) }
     }
 }

@@ -20,10 +20,7 @@ impl PartPage {
     /// With everything that is required, and nothing else.
     #[must_use]
     pub fn new(items: Vec<Shape>) -> Self {
-        Self {
-            items,
-            next_cursor: Default::default(),
-        }
+        Self { items, next_cursor: Default::default() }
     }
 
     /// Sets [`next_cursor`](Self::next_cursor).

@@ -71,9 +71,7 @@ impl<'de> serde::Deserialize<'de> for Shape {
         use serde::de::Error;
         let object = serde_json::Map::deserialize(deserializer)?;
         let tag = object.get("kind").and_then(serde_json::Value::as_str);
-        let tag = tag
-            .ok_or_else(|| D::Error::missing_field("kind"))?
-            .to_owned();
+        let tag = tag.ok_or_else(|| D::Error::missing_field("kind"))?.to_owned();
         let known = match tag.as_str() {
             "circle" => serde_json::from_value(object.into()).map(Self::Circle),
             "frame" => serde_json::from_value(object.into()).map(Self::Frame),

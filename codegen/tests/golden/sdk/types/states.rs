@@ -35,11 +35,7 @@ pub struct States {
 impl States {
     /// With everything that is required, and nothing else.
     #[must_use]
-    pub fn new(
-        plain: impl Into<String>,
-        nullable: Option<String>,
-        nullable_shape: Option<Shape>,
-    ) -> Self {
+    pub fn new(plain: impl Into<String>, nullable: Option<String>, nullable_shape: Option<Shape>) -> Self {
         Self {
             plain: plain.into(),
             nullable,

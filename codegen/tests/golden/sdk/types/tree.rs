@@ -28,13 +28,7 @@ impl Tree {
     /// With everything that is required, and nothing else.
     #[must_use]
     pub fn new(value: i64, right: Option<Box<Tree>>, children: Vec<Tree>) -> Self {
-        Self {
-            value,
-            right,
-            children,
-            left: Default::default(),
-            index: Default::default(),
-        }
+        Self { value, right, children, left: Default::default(), index: Default::default() }
     }
 
     /// Sets [`left`](Self::left).

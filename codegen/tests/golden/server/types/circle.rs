@@ -3,15 +3,7 @@
 use crate::support::{Location, Problems, Validate};
 
 /// A round shape.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Circle {
     /// How large.
     #[oai(validator(minimum(value = "0")))]

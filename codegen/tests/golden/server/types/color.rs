@@ -3,17 +3,7 @@
 use crate::support::UnknownValue;
 
 /// Values that are awkward as names.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    poem_openapi::Enum,
-    serde::Serialize,
-    serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, poem_openapi::Enum, serde::Serialize, serde::Deserialize)]
 pub enum Color {
     #[oai(rename = "red")]
     #[serde(rename = "red")]
@@ -39,14 +29,8 @@ pub enum Color {
 
 impl Color {
     /// Every value, in the order of the spec.
-    pub const ALL: &'static [Self] = &[
-        Self::Red,
-        Self::Unknown,
-        Self::Self_,
-        Self::_1d,
-        Self::OnRequest,
-        Self::TwoWords,
-    ];
+    pub const ALL: &'static [Self] =
+        &[Self::Red, Self::Unknown, Self::Self_, Self::_1d, Self::OnRequest, Self::TwoWords];
 
     /// The value as it is on the wire.
     #[must_use]
@@ -79,10 +63,7 @@ impl std::str::FromStr for Color {
             "1d" => Ok(Self::_1d),
             "on-request" => Ok(Self::OnRequest),
             "two words" => Ok(Self::TwoWords),
-            _ => Err(UnknownValue::new(
-                text,
-                Self::ALL.iter().map(|value| value.as_str()),
-            )),
+            _ => Err(UnknownValue::new(text, Self::ALL.iter().map(|value| value.as_str()))),
         }
     }
 }

@@ -8,15 +8,7 @@ use crate::support::{Location, Problems, Validate};
 /// ```text
 /// panic!("unclosed")
 /// ```
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Empty {}
 
 impl Validate for Empty {

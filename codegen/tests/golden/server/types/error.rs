@@ -3,15 +3,7 @@
 use super::ErrorDetail;
 
 /// How every request is refused.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Error {
     /// What happened.
     pub error: String,
@@ -21,11 +13,7 @@ pub struct Error {
     pub action: String,
     /// More.
     #[oai(skip_serializing_if_is_none)]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "Vec<ErrorDetail>")]
     pub details: Option<Vec<ErrorDetail>>,
     /// Finds it in the log.

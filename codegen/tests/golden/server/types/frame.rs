@@ -4,15 +4,7 @@ use super::Shape;
 use crate::support::{Location, Problems, Validate};
 
 /// A shape around another.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Frame {
     /// What it surrounds.
     pub inside: Box<Shape>,

@@ -3,15 +3,7 @@
 use crate::support::{Location, Problems, Validate};
 
 /// No shape.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Nothing {}
 
 impl Validate for Nothing {

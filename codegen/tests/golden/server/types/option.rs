@@ -3,25 +3,13 @@
 use crate::support::{Location, Problems, Validate};
 
 /// A type that is called like one of Rust.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[oai(rename = "Option", deprecated)]
 #[serde(rename = "Option")]
 pub struct Option_ {
     /// Whether there is none.
     #[oai(skip_serializing_if_is_none)]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "bool")]
     pub none: Option<bool>,
 }

@@ -6,15 +6,7 @@ use super::Shape;
 use crate::support::Nullable;
 
 /// One page.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct PartPage {
     /// The parts.
     pub items: Vec<Shape>,

@@ -8,15 +8,7 @@ use super::{Color, Name, Option_, RunId, Shape};
 use crate::support::{Int64, JsonObject, Location, Pattern, Problems, Timestamp, Validate};
 
 /// Every scalar, list and map, with limits.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Scalars {
     /// A text.
     #[oai(validator(min_length = 1, max_length = 10, pattern = "^[^\0\"]*$"))]
@@ -62,38 +54,22 @@ pub struct Scalars {
     pub run: RunId,
     /// An alias with limits.
     #[oai(skip_serializing_if_is_none, validator(min_length = 1, max_length = 5))]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "Name", length(min = 1, max = 5))]
     pub name: Option<Name>,
     /// A type that is called like one of Rust.
     #[oai(skip_serializing_if_is_none)]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "Option_")]
     pub option: Option<Option_>,
     /// A list of unions.
     #[oai(skip_serializing_if_is_none)]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "Vec<Shape>")]
     pub shapes: Option<Vec<Shape>>,
     /// No longer used.
     #[oai(skip_serializing_if_is_none, deprecated)]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "String", extend("deprecated" = true))]
     pub old: Option<String>,
 }
@@ -110,11 +86,7 @@ impl Validate for Scalars {
         let here = at.property("integer");
         problems.minimum(&here, self.integer, -9_007_199_254_740_991);
         problems.maximum(&here, self.integer, 9_007_199_254_740_991);
-        problems.maximum(
-            &at.property("unsigned"),
-            self.unsigned,
-            9_007_199_254_740_991,
-        );
+        problems.maximum(&at.property("unsigned"), self.unsigned, 9_007_199_254_740_991);
         let here = at.property("int32");
         problems.minimum(&here, self.int32, -5);
         problems.maximum(&here, self.int32, 5);

@@ -4,15 +4,7 @@ use super::{Circle, Frame, Nothing};
 use crate::support::{Location, Problems, Validate};
 
 /// A union.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Union,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Union, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[oai(discriminator_name = "kind", one_of = true)]
 #[serde(tag = "kind")]
 pub enum Shape {

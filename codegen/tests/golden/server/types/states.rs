@@ -6,15 +6,7 @@ use super::{Color, Empty, Shape};
 use crate::support::{Location, Nullable, Problems, Validate};
 
 /// Required or not, null or not.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct States {
     /// Always there.
     pub plain: String,
@@ -25,11 +17,7 @@ pub struct States {
     pub nullable: Option<String>,
     /// May be missing.
     #[oai(skip_serializing_if_is_none, validator(max_length = 5))]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "String", length(max = 5))]
     pub optional: Option<String>,
     /// May be missing; may be null.
@@ -43,11 +31,7 @@ pub struct States {
     pub nullable_shape: Option<Shape>,
     /// May be missing.
     #[oai(skip_serializing_if_is_none, validator(max_items = 1))]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "Vec<i64>", length(max = 1))]
     pub optional_list: Option<Vec<i64>>,
     /// May be missing; may be null.

@@ -5,25 +5,13 @@ use std::collections::BTreeMap;
 use crate::support::{Location, Nullable, Problems, Validate};
 
 /// Contains itself in every way.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    poem_openapi::Object,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Tree {
     /// A value.
     pub value: i64,
     /// Boxed.
     #[oai(skip_serializing_if_is_none)]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "Box<Tree>")]
     pub left: Option<Box<Tree>>,
     /// Boxed and nullable.
@@ -34,11 +22,7 @@ pub struct Tree {
     pub children: Vec<Tree>,
     /// Not boxed.
     #[oai(skip_serializing_if_is_none)]
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "crate::support::present"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "BTreeMap<String, Tree>")]
     pub index: Option<BTreeMap<String, Tree>>,
 }

@@ -21,11 +21,7 @@ impl ApprovalRequested {
     /// With everything that is required, and nothing else.
     #[must_use]
     pub fn new(approval_id: Uuid, status: ApprovalStatus, expires_at: Timestamp) -> Self {
-        Self {
-            approval_id,
-            status,
-            expires_at,
-        }
+        Self { approval_id, status, expires_at }
     }
 }
 

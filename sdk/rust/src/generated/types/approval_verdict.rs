@@ -33,14 +33,7 @@ impl ApprovalVerdict {
         delivered_at: Option<Timestamp>,
         consumed_at: Option<Timestamp>,
     ) -> Self {
-        Self {
-            approval_id,
-            status,
-            note,
-            delivered_at,
-            consumed_at,
-            expiry_reason: Default::default(),
-        }
+        Self { approval_id, status, note, delivered_at, consumed_at, expiry_reason: Default::default() }
     }
 
     /// Sets [`expiry_reason`](Self::expiry_reason).

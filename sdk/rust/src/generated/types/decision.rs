@@ -18,10 +18,7 @@ impl Decision {
     /// With everything that is required, and nothing else.
     #[must_use]
     pub fn new(decision: DecisionVerb) -> Self {
-        Self {
-            decision,
-            note: Default::default(),
-        }
+        Self { decision, note: Default::default() }
     }
 
     /// Sets [`note`](Self::note).

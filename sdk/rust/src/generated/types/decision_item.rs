@@ -21,11 +21,7 @@ impl DecisionItem {
     /// With everything that is required, and nothing else.
     #[must_use]
     pub fn new(approval_id: Uuid, decision: DecisionVerb) -> Self {
-        Self {
-            approval_id,
-            decision,
-            note: Default::default(),
-        }
+        Self { approval_id, decision, note: Default::default() }
     }
 
     /// Sets [`note`](Self::note).

@@ -60,9 +60,7 @@ impl<'de> serde::Deserialize<'de> for DecisionOutcome {
         use serde::de::Error;
         let object = serde_json::Map::deserialize(deserializer)?;
         let tag = object.get("outcome").and_then(serde_json::Value::as_str);
-        let tag = tag
-            .ok_or_else(|| D::Error::missing_field("outcome"))?
-            .to_owned();
+        let tag = tag.ok_or_else(|| D::Error::missing_field("outcome"))?.to_owned();
         let known = match tag.as_str() {
             "ACCEPTED" => serde_json::from_value(object.into()).map(Self::Accepted),
             "REFUSED" => serde_json::from_value(object.into()).map(Self::Refused),

@@ -43,17 +43,7 @@ impl Device {
         revoked_at: Option<Timestamp>,
         current: bool,
     ) -> Self {
-        Self {
-            device_id,
-            name,
-            platform,
-            workspace_ids,
-            created_at,
-            updated_at,
-            last_seen_at,
-            revoked_at,
-            current,
-        }
+        Self { device_id, name, platform, workspace_ids, created_at, updated_at, last_seen_at, revoked_at, current }
     }
 }
 

@@ -21,11 +21,7 @@ impl EventAccepted {
     /// With everything that is required, and nothing else.
     #[must_use]
     pub fn new(status: impl Into<String>, event_id: Uuid, seq: u64) -> Self {
-        Self {
-            status: status.into(),
-            event_id,
-            seq,
-        }
+        Self { status: status.into(), event_id, seq }
     }
 }
 

@@ -18,10 +18,7 @@ impl Health {
     /// With everything that is required, and nothing else.
     #[must_use]
     pub fn new(ok: bool, version: impl Into<String>) -> Self {
-        Self {
-            ok,
-            version: version.into(),
-        }
+        Self { ok, version: version.into() }
     }
 }
 

@@ -19,10 +19,7 @@ impl MobileDecision {
     /// With everything that is required, and nothing else.
     #[must_use]
     pub fn new(decision: MobileVerb) -> Self {
-        Self {
-            decision,
-            note: Default::default(),
-        }
+        Self { decision, note: Default::default() }
     }
 
     /// Sets [`note`](Self::note).

@@ -21,17 +21,8 @@ pub struct PairingCompletion {
 impl PairingCompletion {
     /// With everything that is required, and nothing else.
     #[must_use]
-    pub fn new(
-        pair_token: impl Into<String>,
-        platform: Platform,
-        push_token: impl Into<String>,
-    ) -> Self {
-        Self {
-            pair_token: pair_token.into(),
-            platform,
-            push_token: push_token.into(),
-            device_name: Default::default(),
-        }
+    pub fn new(pair_token: impl Into<String>, platform: Platform, push_token: impl Into<String>) -> Self {
+        Self { pair_token: pair_token.into(), platform, push_token: push_token.into(), device_name: Default::default() }
     }
 
     /// Sets [`device_name`](Self::device_name).

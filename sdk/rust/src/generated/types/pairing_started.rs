@@ -27,12 +27,7 @@ impl PairingStarted {
         match_code: impl Into<String>,
         poll_token: impl Into<String>,
     ) -> Self {
-        Self {
-            pair_token: pair_token.into(),
-            expires_at,
-            match_code: match_code.into(),
-            poll_token: poll_token.into(),
-        }
+        Self { pair_token: pair_token.into(), expires_at, match_code: match_code.into(), poll_token: poll_token.into() }
     }
 }
 

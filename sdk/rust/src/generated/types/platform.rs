@@ -22,13 +22,7 @@ pub enum Platform {
 
 impl Platform {
     /// Every value that this version knows.
-    pub const ALL: &'static [Self] = &[
-        Self::Ios,
-        Self::Android,
-        Self::Web,
-        Self::Desktop,
-        Self::Cli,
-    ];
+    pub const ALL: &'static [Self] = &[Self::Ios, Self::Android, Self::Web, Self::Desktop, Self::Cli];
 
     /// The value as it is on the wire.
     #[must_use]

@@ -38,15 +38,7 @@ impl RunEvent {
         created_at: Timestamp,
         payload: Map<String, serde_json::Value>,
     ) -> Self {
-        Self {
-            event_id,
-            run_id,
-            seq,
-            r#type: r#type.into(),
-            created_at,
-            payload,
-            event_ts: Default::default(),
-        }
+        Self { event_id, run_id, seq, r#type: r#type.into(), created_at, payload, event_ts: Default::default() }
     }
 
     /// Sets [`event_ts`](Self::event_ts).

@@ -22,13 +22,7 @@ pub enum RunStatus {
 
 impl RunStatus {
     /// Every value that this version knows.
-    pub const ALL: &'static [Self] = &[
-        Self::Running,
-        Self::Finished,
-        Self::Failed,
-        Self::Stopped,
-        Self::Unknown_,
-    ];
+    pub const ALL: &'static [Self] = &[Self::Running, Self::Finished, Self::Failed, Self::Stopped, Self::Unknown_];
 
     /// The value as it is on the wire.
     #[must_use]

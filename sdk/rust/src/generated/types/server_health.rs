@@ -35,15 +35,7 @@ impl ServerHealth {
         pending_approvals: u64,
         waiting_hooks: u64,
     ) -> Self {
-        Self {
-            ok,
-            version: version.into(),
-            environment,
-            database,
-            started_at,
-            pending_approvals,
-            waiting_hooks,
-        }
+        Self { ok, version: version.into(), environment, database, started_at, pending_approvals, waiting_hooks }
     }
 }
 
