@@ -1,0 +1,22 @@
+//! Where the CLI keeps what it knows, and which value counts when several say different things.
+//!
+//! - `places`: the folders and files.
+//! - `private_file`: reading and writing files that nobody else may read.
+//! - `file`: `config.toml`, which the user writes.
+//! - `credentials`: `credentials.json`, which pairing writes.
+//! - `machine`: the machine's own id.
+//! - `effective`: flag, environment, credential, file and default, put in order.
+
+mod credentials;
+mod effective;
+mod file;
+mod machine;
+mod places;
+mod private_file;
+
+pub(crate) use credentials::{Credentials, DeviceCredential, ProjectCredential};
+pub(crate) use effective::{Effective, Flags, Source, connect, connect_signed};
+pub(crate) use file::{ConfigFile, Delivery, Gate, HookConfig, WhenUnreachable};
+pub(crate) use machine::machine_id;
+pub(crate) use places::Places;
+pub(crate) use private_file::{create_private_folder, read_private, replace_keeping_mode, write_private};
