@@ -62,7 +62,11 @@ pub struct Operation {
     /// Alternatives, each a list of schemes that go together. None at all means open to all; an empty one among
     /// others means that the credential may be left out.
     pub security: Vec<Vec<String>>,
+    /// Takes an `Idempotency-Key`.
     pub idempotent: bool,
+    /// Sending the same request twice has the effect of sending it once, without a key: by its method, or because
+    /// the spec promises it.
+    pub repeatable: bool,
     pub pagination: Option<Pagination>,
 }
 
@@ -74,6 +78,13 @@ pub enum Method {
     Put,
     Patch,
     Delete,
+}
+
+impl Method {
+    /// Whether HTTP says that sending the same request twice has the effect of sending it once.
+    pub const fn is_repeatable(self) -> bool {
+        matches!(self, Self::Get | Self::Put | Self::Delete)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -176,6 +187,8 @@ pub struct Field {
     /// May be null. Neither bit implies the other.
     pub nullable: bool,
     pub limits: Limits,
+    /// A credential in plain text: a target never shows it where people look for faults.
+    pub secret: bool,
     /// The type contains itself by way of this field without a list or map between: a target that stores
     /// values inline must box it.
     pub recursive: bool,

@@ -87,6 +87,7 @@ codes! {
     AliasCycle "0218" Error "an alias contains itself"
     UnusedType "0219" Error "no operation reaches a type"
     NestedContainer "0220" Error "the items of a list or map are neither a plain scalar nor a reference"
+    SecretForm "0221" Error "`x-secret` on a property that is not a plain string"
 
     RouteMissing "0301" Error "no route refers to a path item, or two do"
     PathForm "0302" Error "a path is not written as the profile wants it"
@@ -109,6 +110,7 @@ codes! {
     ExampleMissing "0319" Error "an operation has no example"
     ExampleStray "0320" Error "an example belongs to no operation"
     SchemeUnused "0321" Warning "no operation uses a security scheme"
+    RepeatableForm "0322" Error "`x-repeatable` on another method than POST or PATCH, or beside `x-idempotent`"
 
     ErrorUnknown "0401" Error "an error code that the catalogue does not have"
     ErrorImplied "0402" Error "`x-errors` repeats a code that the operation's shape implies"

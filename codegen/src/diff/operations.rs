@@ -76,6 +76,11 @@ fn one(subject: &str, old: &Operation, new: &Operation, changes: &mut Changes) {
         (false, true) => changes.add(Verdict::Compatible, subject, "takes an idempotency key now"),
         _ => {}
     }
+    match (old.repeatable, new.repeatable) {
+        (true, false) => changes.add(Verdict::Breaking, subject, "may not be repeated without a key any more"),
+        (false, true) => changes.add(Verdict::Compatible, subject, "may be repeated without a key now"),
+        _ => {}
+    }
     match (&old.pagination, &new.pagination) {
         (old, new) if old == new => {}
         (None, Some(_)) => changes.add(Verdict::Compatible, subject, "has pages now"),

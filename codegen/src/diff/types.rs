@@ -106,6 +106,11 @@ fn field(subject: &str, direction: Direction, old: &Field, new: &Field, changes:
         (false, true) => changes.add(direction.widened(), subject, "can be null now"),
         _ => {}
     }
+    match (old.secret, new.secret) {
+        (true, false) => changes.add(Verdict::Compatible, subject, "is no secret any more, and logs may show it"),
+        (false, true) => changes.add(Verdict::Compatible, subject, "is a secret now, and hidden from logs"),
+        _ => {}
+    }
 }
 
 fn values(subject: &str, old: &[EnumValue], new: &[EnumValue], changes: &mut Changes) {

@@ -46,6 +46,8 @@ pub struct OperationDocument {
     /// Alternatives, each a list of schemes that go together.
     pub security: Vec<Vec<Located<String>>>,
     pub idempotent: Option<Span>,
+    /// Where it says that it may be repeated.
+    pub repeatable: Option<Span>,
     pub pagination: Option<PaginationDocument>,
     pub mentions: Vec<Mention>,
 }
@@ -122,6 +124,7 @@ fn read_one(reader: &mut Reader<'_>, entry: &Entry, method: Method) -> Option<Op
         errors: fields.texts(reader, "x-errors"),
         security: Vec::new(),
         idempotent: fields.flag(reader, "x-idempotent"),
+        repeatable: fields.flag(reader, "x-repeatable"),
         pagination: None,
         mentions: Vec::new(),
     };

@@ -41,6 +41,7 @@ pub struct Property {
     pub description: String,
     pub deprecated: bool,
     pub required: bool,
+    pub secret: bool,
     /// Absent where it is not sound; that has been reported.
     pub kind: Option<PropertyKind>,
 }
@@ -151,6 +152,7 @@ fn property(reader: &mut Reader<'_>, entry: &Entry, required: bool) -> Property 
         description: String::new(),
         deprecated: false,
         required,
+        secret: false,
         kind: None,
     };
     let Some(mut fields) = Fields::open(reader, &entry.value, entry.key_at, "a property") else {
@@ -158,6 +160,7 @@ fn property(reader: &mut Reader<'_>, entry: &Entry, required: bool) -> Property 
     };
     property.description = fields.prose(reader, "description");
     property.deprecated = fields.flag(reader, "deprecated").is_some();
+    let secret = fields.flag(reader, "x-secret");
     property.kind = if fields.has("const") {
         constant(reader, &mut fields).map(PropertyKind::Constant)
     } else {
@@ -167,7 +170,23 @@ fn property(reader: &mut Reader<'_>, entry: &Entry, required: bool) -> Property 
     if property.kind.is_some() {
         fields.close(reader);
     }
+    if let (Some(at), Some(kind)) = (secret, &property.kind) {
+        check_secret(reader, at, kind);
+    }
+    property.secret = secret.is_some();
     property
+}
+
+/// Anything but a text has parts that would be shown on their own, or nothing to hide.
+fn check_secret(reader: &mut Reader<'_>, at: Span, kind: &PropertyKind) {
+    if !matches!(kind, PropertyKind::Value(ValueDocument { ty: ir::Type::String, .. })) {
+        reader.problems.report(
+            Code::SecretForm,
+            at,
+            "a secret is a plain string",
+            "drop `x-secret`, or write `type: string` without a format",
+        );
+    }
 }
 
 fn constant(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Located<String>> {

@@ -27,6 +27,7 @@ pub fn check(documents: &Documents, problems: &mut Problems) {
         tag(surface, operation, problems);
         body(operation, problems);
         idempotency(operation, problems);
+        repetition(operation, problems);
     }
     security(documents, problems);
 }
@@ -79,7 +80,7 @@ fn idempotency(operation: &OperationDocument, problems: &mut Problems) {
             Code::IdempotencyForm,
             at,
             "only a POST takes an idempotency key",
-            "drop it: GET, PUT and DELETE can be repeated anyway, and PATCH should be made so",
+            "drop it: GET, PUT and DELETE can be repeated anyway, and a PATCH says so with `x-repeatable: true`",
         ),
         None if operation.method == Method::Post => {
             if let Some(created) = operation.successes.iter().find(|success| success.status == 201) {
@@ -92,6 +93,29 @@ fn idempotency(operation: &OperationDocument, problems: &mut Problems) {
             }
         }
         _ => {}
+    }
+}
+
+fn repetition(operation: &OperationDocument, problems: &mut Problems) {
+    let Some(at) = operation.repeatable else {
+        return;
+    };
+    if operation.method.is_repeatable() {
+        problems.report(
+            Code::RepeatableForm,
+            at,
+            "this method can be repeated anyway",
+            "drop it: GET, PUT and DELETE change nothing when they are repeated; only a POST or PATCH has to say so",
+        );
+    }
+    if let Some(idempotent) = operation.idempotent {
+        problems.report_with(
+            Code::RepeatableForm,
+            at,
+            "what changes nothing when it is repeated needs no idempotency key",
+            "keep `x-idempotent` where a repetition has an effect, and `x-repeatable` where it has none",
+            vec![(idempotent, "the key".to_owned())],
+        );
     }
 }
 

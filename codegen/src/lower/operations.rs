@@ -67,6 +67,7 @@ fn one(
         errors: codes_of(&documents.errors, operation).into_iter().map(str::to_owned).collect(),
         security: security.map(|schemes| schemes.iter().map(|scheme| scheme.value.clone()).collect()).collect(),
         idempotent: operation.idempotent.is_some(),
+        repeatable: operation.repeatable.is_some() || operation.method.is_repeatable(),
     }
 }
 

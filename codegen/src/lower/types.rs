@@ -42,6 +42,7 @@ fn shape(shape: &SchemaShape) -> Shape {
                         required: property.required,
                         nullable: value.nullable,
                         limits: value.limits.clone(),
+                        secret: property.secret,
                         recursive: false,
                     }),
                 })

@@ -70,6 +70,28 @@ fn operations_keep_their_names_routes_parameters_and_answers() {
 }
 
 #[test]
+fn what_may_be_repeated_stays_so() {
+    let protocol = || specs::compile(specs::good()).protocol.expect("the good spec is sound");
+    let repeatable = |repeatable: bool| {
+        let mut protocol = protocol();
+        let operations = protocol.surfaces.iter_mut().flat_map(|surface| &mut surface.operations);
+        let mut loans = operations.filter(|operation| operation.id == "createLoan");
+        loans.next().expect("the operation exists").repeatable = repeatable;
+        protocol
+    };
+    let verdicts = |old, new| -> Vec<Verdict> {
+        diff::compare(&repeatable(old), &repeatable(new)).iter().map(|change| change.verdict).collect()
+    };
+    assert_eq!(verdicts(true, false), [Verdict::Breaking]);
+    assert_eq!(verdicts(false, true), [Verdict::Compatible]);
+}
+
+#[test]
+fn secrets_look_the_same_on_the_wire() {
+    assert_eq!(verdict(&[("schemas/LoanRequest.yaml", &[("x-secret: true, ", "")])]), Verdict::Compatible);
+}
+
+#[test]
 fn a_long_change_reads_well() {
     let found = changes(&[
         ("openapi/openapi.yaml", &[("version: 1.2.0", "version: 2.0.0"), ("name: X-Desk-Id", "name: X-Counter-Id")]),

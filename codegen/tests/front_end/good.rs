@@ -95,6 +95,26 @@ fn optional_and_nullable_are_two_bits() {
 }
 
 #[test]
+fn what_may_be_repeated_is_known() {
+    let mut spec = specs::good();
+    let created = ("\"201\":\n        description: It is lent.", "\"200\":\n        description: It is lent.");
+    specs::edit(&mut spec, "openapi/paths/loans.yaml", &[("x-idempotent: true", "x-repeatable: true"), created]);
+    // No operation takes a key any more.
+    specs::edit(&mut spec, "errors.yaml", &[("implied_by: idempotency", "implied_by: operation")]);
+    let compilation = specs::compile(spec);
+    let report = compilation.report();
+    let protocol = compilation.protocol.as_ref().unwrap_or_else(|| panic!("the spec is not sound:\n{report}"));
+    let operations = protocol.surfaces.iter().flat_map(|surface| &surface.operations);
+    let repeatable: Vec<&str> = operations.filter(|it| it.repeatable).map(|it| it.id.as_str()).collect();
+    assert_eq!(repeatable, ["listBooks", "getBook", "deleteBook", "readPage", "createLoan", "listLoans"]);
+    let files = bundle::emit(&compilation.sources, &compilation.documents, protocol).expect("it can be written");
+    let document: serde_json::Value = serde_json::from_str(&files[0].contents).expect("it is JSON");
+    let loans = &document["paths"]["/loans"];
+    assert_eq!(loans["post"]["x-repeatable"], true);
+    assert_eq!(loans["get"].get("x-repeatable"), None, "only what an author wrote");
+}
+
+#[test]
 fn a_union_owns_its_discriminator() {
     let protocol = protocol();
     let Shape::Object { fields } = &protocol.types["Prose"].shape else { panic!("prose is an object") };

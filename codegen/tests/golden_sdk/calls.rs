@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::client::{Client, Error};
 use crate::generated::int64::Int64;
 use crate::generated::things::{CreateThingSuccess, ListPartsParameters};
-use crate::generated::types::{Circle, Color, Shape, States};
+use crate::generated::types::{Circle, Color, Secrets, Shape, States};
 use crate::runtime::{Security, Timestamp};
 
 const ID: Uuid = Uuid::from_u128(7);
@@ -20,7 +20,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 fn what_is_left_out_is_not_sent() {
     let parameters = ListPartsParameters::new("c", vec![ID], 3);
     let call = Client::default().things().list_parts(&ID, &Color::Self_, &5, &parameters);
-    assert_eq!(call.sent.operation, "listParts");
+    assert_eq!(call.sent.operation.id, "listParts");
     assert_eq!(call.sent.path, format!("/things/{ID}/parts/self/5"));
     assert_eq!(call.sent.query, pairs(&[("context", "c"), ("must", &ID.to_string())]));
     assert_eq!(call.sent.headers, pairs(&[("X-Depth", "3")]));
@@ -91,6 +91,20 @@ async fn answers_of_every_kind_are_read() {
     let shapes = client.things().list_shapes().await.expect("it is an answer");
     assert_eq!(shapes, [Shape::from(Circle::new(1.5))]);
     client.r#type().move_it().await.expect("it is an answer");
+}
+
+#[test]
+fn an_operation_says_whether_it_may_be_repeated() {
+    let client = Client::default();
+    let secrets = Secrets::new("a", None, "b", "c");
+    let shape = Shape::from(Circle::new(1.5));
+    let things = client.things();
+    let promised = things.check_secrets(&secrets);
+    assert!(promised.sent.operation.repeatable && !promised.sent.operation.idempotent);
+    let by_key = things.submit_shape(&shape);
+    assert!(!by_key.sent.operation.repeatable && by_key.sent.operation.idempotent);
+    assert!(things.get_text().sent.operation.repeatable && things.remove_thing("a").sent.operation.repeatable);
+    assert!(!things.change_states("a", &States::new("p", None, None)).sent.operation.repeatable);
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ impl Error {
 /// What a call would send.
 #[derive(Debug, Clone)]
 pub struct Sent {
-    pub operation: &'static str,
+    pub operation: &'static Operation,
     pub path: String,
     pub query: Vec<(String, String)>,
     pub headers: Vec<(String, String)>,
@@ -50,13 +50,8 @@ impl Client {
     }
 
     pub fn call<T>(&self, operation: &'static Operation, path: impl AsRef<str>) -> Call<T> {
-        let sent = Sent {
-            operation: operation.id,
-            path: path.as_ref().to_owned(),
-            query: Vec::new(),
-            headers: Vec::new(),
-            body: None,
-        };
+        let sent =
+            Sent { operation, path: path.as_ref().to_owned(), query: Vec::new(), headers: Vec::new(), body: None };
         Call { client: self.clone(), sent, answer: PhantomData }
     }
 }

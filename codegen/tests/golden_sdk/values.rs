@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use crate::generated::errors::ErrorCode;
 use crate::generated::int64::Int64;
-use crate::generated::types::{Circle, Color, Empty, Frame, Keywords, Nothing, Option_, Scalars, Shape, States, Tree};
+use crate::generated::types::{
+    Circle, Color, Empty, Frame, Keywords, Nothing, Option_, Scalars, Secrets, Shape, States, Tree,
+};
 use crate::runtime::Field;
 
 pub fn scalars() -> Value {
@@ -38,6 +40,30 @@ fn every_scalar_comes_back() {
     let read: Scalars = serde_json::from_value(scalars()).expect("it is right");
     assert_eq!(read.large, Int64(i64::MIN));
     assert_eq!(read.name, None);
+}
+
+#[test]
+fn secrets_travel_but_are_never_shown() {
+    let least = json!({ "plain": "hush", "nullable": null, "type": "hush", "shown": "seen" });
+    let full = json!({
+        "plain": "hush", "nullable": "hush", "optional": "hush", "both": "hush", "type": "hush", "shown": "seen",
+        "inside": least,
+    });
+    for body in [least, full] {
+        assert_eq!(there_and_back::<Secrets>(&body), body);
+        let read: Secrets = serde_json::from_value(body).expect("it is right");
+        for shown in [format!("{read:?}"), format!("{read:#?}")] {
+            assert!(!shown.contains("hush") && shown.contains("seen"), "{shown}");
+            let count = shown.matches("[redacted]").count();
+            assert_eq!(count, if read.inside.is_some() { 10 } else { 5 }, "{shown}");
+        }
+    }
+    let made = Secrets::new("hush", Some("hush".to_owned()), "hush", "seen").with_both("hush".to_owned());
+    assert_eq!(
+        format!("{made:?}"),
+        "Secrets { plain: [redacted], nullable: [redacted], optional: [redacted], both: [redacted], \
+         type: [redacted], shown: \"seen\", inside: None }"
+    );
 }
 
 #[test]

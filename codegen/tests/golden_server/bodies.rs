@@ -3,6 +3,7 @@
 use poem::http::Method;
 use serde_json::{Value, json};
 
+use crate::generated::types::Secrets;
 use crate::service::{post, send};
 
 fn scalars() -> Value {
@@ -149,6 +150,31 @@ async fn the_three_states_are_kept_apart() {
     let missing = json!({ "plain": "p", "nullable_shape": null });
     let answer = send(Method::PATCH, "/things/a", &[], Some(&missing.to_string())).await;
     assert_eq!(answer.problems(), [""]);
+}
+
+#[tokio::test]
+async fn secrets_travel_but_are_never_shown() {
+    let least = json!({ "plain": "hush", "nullable": null, "type": "hush", "shown": "seen" });
+    let full = json!({
+        "plain": "hush", "nullable": "hush", "optional": "hush", "both": "hush", "type": "hush", "shown": "seen",
+        "inside": least,
+    });
+    for body in [least, full] {
+        let answer = post("/secrets", &body).await;
+        assert_eq!((answer.status, answer.json()), (200, body.clone()));
+        let read: Secrets = serde_json::from_value(body).expect("it is right");
+        for shown in [format!("{read:?}"), format!("{read:#?}")] {
+            assert!(!shown.contains("hush") && shown.contains("seen"), "{shown}");
+            let count = shown.matches("[redacted]").count();
+            assert_eq!(count, if read.inside.is_some() { 10 } else { 5 }, "{shown}");
+        }
+    }
+    let mut empty = json!({ "plain": "", "nullable": null, "type": "hush", "shown": "seen" });
+    assert_eq!(post("/secrets", &empty).await.problems(), ["/plain"]);
+    empty["plain"] = json!("hush hush hush hush hush");
+    let answer = post("/secrets", &empty).await;
+    assert_eq!(answer.problems(), ["/plain"]);
+    assert!(!answer.text.contains("hush"), "{}", answer.text);
 }
 
 #[tokio::test]

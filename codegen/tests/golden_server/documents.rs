@@ -108,7 +108,7 @@ fn operations_can_be_asked_without_calling_them() {
     assert_eq!((create.method, create.path, create.surface), ("POST", "/things", "things"));
     assert_eq!(create.security, [&["key", "token"][..], &["token"][..]]);
     assert!(create.idempotent && create.errors.contains(&ErrorCode::RateLimited));
-    assert_eq!(OPERATIONS.len(), 9);
+    assert_eq!(OPERATIONS.len(), 10);
 }
 
 #[test]

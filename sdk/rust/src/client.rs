@@ -77,7 +77,9 @@ impl Client {
     /// ```
     pub fn request<T: Answer>(&self, method: Method, path: &str) -> Call<T> {
         const ANY: &[Security] = &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::All(&[])];
-        Call::new(self, Operation { id: "request", method, path: "", security: ANY, idempotent: false }, path)
+        let repeatable = method.is_idempotent();
+        let operation = Operation { id: "request", method, path: "", security: ANY, idempotent: false, repeatable };
+        Call::new(self, operation, path)
     }
 
     /// A call of the protocol; for generated code.

@@ -5,7 +5,7 @@ use poem_openapi::types::MaybeUndefined;
 use crate::support::{Location, Nullable, Pattern, Problems, Validate};
 
 /// What to change of a device.
-#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct DeviceUpdate {
     /// What people call it; null takes the name away.
     #[oai(validator(min_length = 1, max_length = 200, pattern = "^[^\\x00]*$"))]
@@ -13,10 +13,23 @@ pub struct DeviceUpdate {
     #[schemars(with = "Nullable<String>", length(min = 1, max = 200), regex(pattern = "^[^\\x00]*$"))]
     pub name: MaybeUndefined<String>,
     /// Where pushes go; null stops them.
+    ///
+    /// Secret: `Debug` shows `[redacted]` in its place.
     #[oai(validator(max_length = 4096, pattern = "^[^\\x00]*$"))]
     #[serde(default, skip_serializing_if = "MaybeUndefined::is_undefined")]
     #[schemars(with = "Nullable<String>", length(max = 4096), regex(pattern = "^[^\\x00]*$"))]
     pub push_token: MaybeUndefined<String>,
+}
+
+/// Secrets show as `[redacted]`, whether they are there or not.
+impl std::fmt::Debug for DeviceUpdate {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("DeviceUpdate")
+            .field("name", &self.name)
+            .field("push_token", &format_args!("[redacted]"))
+            .finish()
+    }
 }
 
 static NAME_PATTERN: Pattern = Pattern::new("^[^\\x00]*$");

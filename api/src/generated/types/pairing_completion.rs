@@ -4,14 +4,18 @@ use super::Platform;
 use crate::support::{Location, Pattern, Problems, Validate};
 
 /// What a device sends to complete a pairing.
-#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct PairingCompletion {
     /// The token that the machine shows.
+    ///
+    /// Secret: `Debug` shows `[redacted]` in its place.
     #[oai(validator(min_length = 1, max_length = 200))]
     #[schemars(length(min = 1, max = 200))]
     pub pair_token: String,
     pub platform: Platform,
     /// Where pushes go; empty for a device that takes none.
+    ///
+    /// Secret: `Debug` shows `[redacted]` in its place.
     #[oai(validator(max_length = 4096, pattern = "^[^\\x00]*$"))]
     #[schemars(length(max = 4096), regex(pattern = "^[^\\x00]*$"))]
     pub push_token: String,
@@ -20,6 +24,19 @@ pub struct PairingCompletion {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "String", length(min = 1, max = 200), regex(pattern = "^[^\\x00]*$"))]
     pub device_name: Option<String>,
+}
+
+/// Secrets show as `[redacted]`, whether they are there or not.
+impl std::fmt::Debug for PairingCompletion {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("PairingCompletion")
+            .field("pair_token", &format_args!("[redacted]"))
+            .field("platform", &self.platform)
+            .field("push_token", &format_args!("[redacted]"))
+            .field("device_name", &self.device_name)
+            .finish()
+    }
 }
 
 static PUSH_TOKEN_PATTERN: Pattern = Pattern::new("^[^\\x00]*$");

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::{PairingStatus, Platform};
 
 /// A pairing as the machine that started it sees it.
-#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct PairingResult {
     pub status: PairingStatus,
     /// The workspace, once completed.
@@ -15,6 +15,8 @@ pub struct PairingResult {
     pub workspace_id: Option<Uuid>,
     /// This machine's key for signing requests, once completed. Absent when the pairing added a device to a workspace
     /// that the machine has already.
+    ///
+    /// Secret: `Debug` shows `[redacted]` in its place.
     #[oai(skip_serializing_if_is_none)]
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "String")]
@@ -33,4 +35,19 @@ pub struct PairingResult {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "Platform")]
     pub platform: Option<Platform>,
+}
+
+/// Secrets show as `[redacted]`, whether they are there or not.
+impl std::fmt::Debug for PairingResult {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("PairingResult")
+            .field("status", &self.status)
+            .field("workspace_id", &self.workspace_id)
+            .field("bridge_secret", &format_args!("[redacted]"))
+            .field("device_id", &self.device_id)
+            .field("device_name", &self.device_name)
+            .field("platform", &self.platform)
+            .finish()
+    }
 }

@@ -3,14 +3,31 @@
 use crate::support::Timestamp;
 
 /// A pairing that waits for a device.
-#[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct PairingStarted {
     /// For the device, as a QR code or typed. Works once.
+    ///
+    /// Secret: `Debug` shows `[redacted]` in its place.
     pub pair_token: String,
     /// When the tokens stop working.
     pub expires_at: Timestamp,
     /// Four characters that both screens show.
     pub match_code: String,
     /// For this machine alone: reads the outcome.
+    ///
+    /// Secret: `Debug` shows `[redacted]` in its place.
     pub poll_token: String,
+}
+
+/// Secrets show as `[redacted]`, whether they are there or not.
+impl std::fmt::Debug for PairingStarted {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("PairingStarted")
+            .field("pair_token", &format_args!("[redacted]"))
+            .field("expires_at", &self.expires_at)
+            .field("match_code", &self.match_code)
+            .field("poll_token", &format_args!("[redacted]"))
+            .finish()
+    }
 }

@@ -5,6 +5,9 @@ use crate::target::text;
 
 const WIDTH: usize = 110;
 
+/// What is said of a field whose value is never shown.
+pub(crate) const SECRET: &str = "Secret: `Debug` shows `[redacted]` in its place.";
+
 /// The lines of a doc comment, without `///`. Text is wrapped anew; lists, headings and code keep their lines.
 pub(crate) fn lines(description: &str) -> Vec<String> {
     let mut written = Vec::new();

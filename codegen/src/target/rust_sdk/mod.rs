@@ -38,6 +38,7 @@ pub fn emit(protocol: &Protocol) -> Result<Vec<OutputFile>> {
         ("int64", include_str!("../../../templates/rust_sdk/int64.rs")),
         ("errors", include_str!("../../../templates/rust_sdk/errors.rs.jinja")),
         ("types", include_str!("../../../templates/rust/types.rs.jinja")),
+        ("debug", include_str!("../../../templates/rust/debug.rs.jinja")),
         ("type", include_str!("../../../templates/rust_sdk/type.rs.jinja")),
         ("surface", include_str!("../../../templates/rust_sdk/surface.rs.jinja")),
     ])?;

@@ -28,6 +28,7 @@ pub(super) struct OperationItem {
     path: String,
     security: Vec<Vec<String>>,
     idempotent: bool,
+    repeatable: bool,
     /// Of the method.
     arguments: Vec<String>,
     /// An expression.
@@ -97,6 +98,7 @@ pub(super) fn operation(
         path: literal::string(&operation.path),
         security: security(operation),
         idempotent: operation.idempotent,
+        repeatable: operation.repeatable,
         arguments,
         url: url(operation, writer)?,
         fillings,

@@ -84,6 +84,7 @@ fn field(
         ty,
         argument: given.argument,
         stored,
+        secret: false,
     };
     Ok((item, filling))
 }

@@ -35,10 +35,23 @@ struct TypeFile {
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum ShapeItem {
-    Struct { fields: Vec<FieldItem>, has_default: bool, optional: Vec<FieldItem>, required: Vec<FieldItem> },
-    Enum { variants: Vec<VariantItem> },
-    Union { tag: String, variants: Vec<VariantItem> },
-    Alias { ty: String },
+    Struct {
+        fields: Vec<FieldItem>,
+        has_secret: bool,
+        has_default: bool,
+        optional: Vec<FieldItem>,
+        required: Vec<FieldItem>,
+    },
+    Enum {
+        variants: Vec<VariantItem>,
+    },
+    Union {
+        tag: String,
+        variants: Vec<VariantItem>,
+    },
+    Alias {
+        ty: String,
+    },
 }
 
 /// A field of a struct, or of the parameters of an operation.
@@ -54,6 +67,8 @@ pub(super) struct FieldItem {
     pub(super) argument: String,
     /// What is stored of it.
     pub(super) stored: String,
+    /// Never shown.
+    pub(super) secret: bool,
 }
 
 #[derive(Serialize)]
@@ -131,7 +146,8 @@ fn object(definition: &TypeDef, fields: &[Field], writer: &mut TypeWriter<'_>) -
         };
         items.push(item);
     }
-    Ok(ShapeItem::Struct { fields: items, has_default: required.is_empty(), optional, required })
+    let has_secret = fields.iter().any(|field| field.secret);
+    Ok(ShapeItem::Struct { fields: items, has_secret, has_default: required.is_empty(), optional, required })
 }
 
 fn field(field: &Field, name: String, writer: &mut TypeWriter<'_>) -> Result<FieldItem> {
@@ -157,14 +173,16 @@ fn field(field: &Field, name: String, writer: &mut TypeWriter<'_>) -> Result<Fie
         }
     };
     let deprecated = if field.deprecated { "Deprecated." } else { "" };
+    let secret = if field.secret { documentation::SECRET } else { "" };
     Ok(FieldItem {
-        docs: documentation::paragraphs([field.description.as_str(), deprecated]),
+        docs: documentation::paragraphs([field.description.as_str(), secret, deprecated]),
         attributes: if serde.is_empty() { Vec::new() } else { vec![format!("serde({})", serde.join(", "))] },
         bare_name: identifier::unraw(&name).to_owned(),
         name,
         ty,
         argument,
         stored,
+        secret: field.secret,
     })
 }
 

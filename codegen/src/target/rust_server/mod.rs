@@ -40,6 +40,7 @@ pub fn emit(protocol: &Protocol) -> Result<Vec<OutputFile>> {
         ("module", include_str!("../../../templates/rust_server/module.rs.jinja")),
         ("errors", include_str!("../../../templates/rust_server/errors.rs.jinja")),
         ("types", include_str!("../../../templates/rust/types.rs.jinja")),
+        ("debug", include_str!("../../../templates/rust/debug.rs.jinja")),
         ("type", include_str!("../../../templates/rust_server/type.rs.jinja")),
         ("surface", include_str!("../../../templates/rust_server/surface.rs.jinja")),
     ])?;

@@ -36,7 +36,7 @@ struct TypeFile {
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum ShapeItem {
-    Struct { fields: Vec<FieldItem>, checked: bool, checks: Vec<String>, patterns: Vec<PatternItem> },
+    Struct { fields: Vec<FieldItem>, has_secret: bool, checked: bool, checks: Vec<String>, patterns: Vec<PatternItem> },
     Enum { variants: Vec<VariantItem> },
     Union { tag: String, variants: Vec<VariantItem>, checked: bool },
     Alias { ty: String },
@@ -47,6 +47,10 @@ struct FieldItem {
     docs: Vec<String>,
     attributes: Vec<String>,
     name: String,
+    /// Without `r#`.
+    bare_name: String,
+    /// Never shown.
+    secret: bool,
     ty: String,
 }
 
@@ -153,7 +157,14 @@ impl Lowering<'_> {
                 writer.imported("crate::support::Pattern");
             }
         }
-        Ok(ShapeItem::Struct { fields: items, checked: self.checked, checks, patterns: patterns.into_items() })
+        let has_secret = fields.iter().any(|field| field.secret);
+        Ok(ShapeItem::Struct {
+            fields: items,
+            has_secret,
+            checked: self.checked,
+            checks,
+            patterns: patterns.into_items(),
+        })
     }
 
     fn checks(&self, field: &Field, name: &str, patterns: &mut Patterns) -> Result<Vec<String>> {
@@ -220,7 +231,15 @@ impl Lowering<'_> {
         let groups = [("oai", oai), ("serde", serde), ("schemars", schemars)];
         let groups = groups.into_iter().filter(|(_, parts)| !parts.is_empty());
         let attributes = groups.map(|(name, parts)| format!("{name}({})", parts.join(", "))).collect();
-        Ok(FieldItem { docs: documentation::lines(&field.description), attributes, name, ty })
+        let secret = if field.secret { documentation::SECRET } else { "" };
+        Ok(FieldItem {
+            docs: documentation::paragraphs([field.description.as_str(), secret]),
+            attributes,
+            bare_name: identifier::unraw(&name).to_owned(),
+            name,
+            secret: field.secret,
+            ty,
+        })
     }
 
     fn enumeration(&self, values: &[EnumValue], writer: &mut TypeWriter<'_>) -> Result<ShapeItem> {

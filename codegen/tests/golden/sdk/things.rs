@@ -173,6 +173,20 @@ impl Things<'_> {
         self.client.call(&operations::SUBMIT_SHAPE, "/shapes").json(body)
     }
 
+    /// Check secrets.
+    ///
+    /// Repeating it changes nothing.
+    ///
+    /// `POST /secrets`
+    ///
+    /// # Errors
+    ///
+    /// The server may refuse with `internal`, `unavailable`, `invalid_request`, `unsupported_media_type`,
+    /// `body_too_large`, `body_timeout`.
+    pub fn check_secrets(&self, body: &types::Secrets) -> Call<types::Secrets> {
+        self.client.call(&operations::CHECK_SECRETS, "/secrets").json(body)
+    }
+
     /// Get a text.
     ///
     /// Answers with plain text.
@@ -375,15 +389,23 @@ mod operations {
         path: "/things",
         security: &[Security::All(&["key", "token"]), Security::Scheme("token")],
         idempotent: true,
+        repeatable: false,
     };
-    pub(super) static REPLACE_TREE: Operation =
-        Operation { id: "replaceTree", method: Method::Put, path: "/things", security: &[], idempotent: false };
+    pub(super) static REPLACE_TREE: Operation = Operation {
+        id: "replaceTree",
+        method: Method::Put,
+        path: "/things",
+        security: &[],
+        idempotent: false,
+        repeatable: true,
+    };
     pub(super) static REMOVE_THING: Operation = Operation {
         id: "removeThing",
         method: Method::Delete,
         path: "/things/{thing_id}",
         security: &[Security::Scheme("token")],
         idempotent: false,
+        repeatable: true,
     };
     pub(super) static CHANGE_STATES: Operation = Operation {
         id: "changeStates",
@@ -391,6 +413,7 @@ mod operations {
         path: "/things/{thing_id}",
         security: &[Security::Scheme("token")],
         idempotent: false,
+        repeatable: false,
     };
     pub(super) static LIST_PARTS: Operation = Operation {
         id: "listParts",
@@ -398,11 +421,38 @@ mod operations {
         path: "/things/{thing_id}/parts/{type}/{self}",
         security: &[Security::Scheme("token")],
         idempotent: false,
+        repeatable: true,
     };
-    pub(super) static LIST_SHAPES: Operation =
-        Operation { id: "listShapes", method: Method::Get, path: "/shapes", security: &[], idempotent: false };
-    pub(super) static SUBMIT_SHAPE: Operation =
-        Operation { id: "submitShape", method: Method::Post, path: "/shapes", security: &[], idempotent: true };
-    pub(super) static GET_TEXT: Operation =
-        Operation { id: "getText", method: Method::Get, path: "/text", security: &[], idempotent: false };
+    pub(super) static LIST_SHAPES: Operation = Operation {
+        id: "listShapes",
+        method: Method::Get,
+        path: "/shapes",
+        security: &[],
+        idempotent: false,
+        repeatable: true,
+    };
+    pub(super) static SUBMIT_SHAPE: Operation = Operation {
+        id: "submitShape",
+        method: Method::Post,
+        path: "/shapes",
+        security: &[],
+        idempotent: true,
+        repeatable: false,
+    };
+    pub(super) static CHECK_SECRETS: Operation = Operation {
+        id: "checkSecrets",
+        method: Method::Post,
+        path: "/secrets",
+        security: &[],
+        idempotent: false,
+        repeatable: true,
+    };
+    pub(super) static GET_TEXT: Operation = Operation {
+        id: "getText",
+        method: Method::Get,
+        path: "/text",
+        security: &[],
+        idempotent: false,
+        repeatable: true,
+    };
 }

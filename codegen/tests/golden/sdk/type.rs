@@ -42,6 +42,12 @@ impl Type<'_> {
 mod operations {
     use super::{Method, Operation};
 
-    pub(super) static MOVE_IT: Operation =
-        Operation { id: "moveIt", method: Method::Get, path: "/type", security: &[], idempotent: false };
+    pub(super) static MOVE_IT: Operation = Operation {
+        id: "moveIt",
+        method: Method::Get,
+        path: "/type",
+        security: &[],
+        idempotent: false,
+        repeatable: true,
+    };
 }

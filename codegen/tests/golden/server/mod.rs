@@ -91,6 +91,15 @@ pub const OPERATIONS: &[OperationInfo] = &[
         idempotent: true,
     },
     OperationInfo {
+        id: "checkSecrets",
+        method: "POST",
+        path: "/secrets",
+        surface: "things",
+        security: &[],
+        errors: things::CheckSecretsErrors::CODES,
+        idempotent: false,
+    },
+    OperationInfo {
         id: "getText",
         method: "GET",
         path: "/text",

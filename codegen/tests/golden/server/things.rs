@@ -120,6 +120,21 @@ pub trait ThingsApi: Send + Sync + 'static {
         body: types::Shape,
     ) -> impl Future<Output = Result<types::Shape, ApiError>> + Send;
 
+    /// Check secrets.
+    ///
+    /// Repeating it changes nothing.
+    ///
+    /// `POST /secrets`
+    ///
+    /// # Errors
+    ///
+    /// An error that is not among [`CheckSecretsErrors`] becomes `internal`.
+    fn check_secrets(
+        &self,
+        context: &Context,
+        body: types::Secrets,
+    ) -> impl Future<Output = Result<types::Secrets, ApiError>> + Send;
+
     /// Get a text.
     ///
     /// Answers with plain text.
@@ -323,6 +338,19 @@ impl<T: ThingsApi> ThingsEndpoints<T> {
         body: Json<types::Shape>,
     ) -> Result<Json<types::Shape>, Refused<SubmitShapeErrors>> {
         match self.api.submit_shape(&context, body.0).await {
+            Ok(value) => Ok(Json(value)),
+            Err(error) => Err(Refused::new(error, &context)),
+        }
+    }
+
+    /// Check secrets
+    #[oai(path = "/secrets", method = "post", operation_id = "checkSecrets")]
+    async fn check_secrets(
+        &self,
+        context: Context,
+        body: Json<types::Secrets>,
+    ) -> Result<Json<types::Secrets>, Refused<CheckSecretsErrors>> {
+        match self.api.check_secrets(&context, body.0).await {
             Ok(value) => Ok(Json(value)),
             Err(error) => Err(Refused::new(error, &context)),
         }
@@ -533,6 +561,22 @@ impl DeclaredErrors for SubmitShapeErrors {
         ErrorCode::BodyTooLarge,
         ErrorCode::BodyTimeout,
         ErrorCode::KeyReused,
+    ];
+}
+
+/// The codes that [`ThingsApi::check_secrets`] may refuse with.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckSecretsErrors;
+
+impl DeclaredErrors for CheckSecretsErrors {
+    const OPERATION: &'static str = "checkSecrets";
+    const CODES: &'static [ErrorCode] = &[
+        ErrorCode::Internal,
+        ErrorCode::Unavailable,
+        ErrorCode::InvalidRequest,
+        ErrorCode::UnsupportedMediaType,
+        ErrorCode::BodyTooLarge,
+        ErrorCode::BodyTimeout,
     ];
 }
 

@@ -181,6 +181,7 @@ mod operations {
         path: "/v1/approvals",
         security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
+        repeatable: true,
     };
     pub(super) static GET_APPROVAL: Operation = Operation {
         id: "getApproval",
@@ -188,6 +189,7 @@ mod operations {
         path: "/v1/approvals/{approval_id}",
         security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
+        repeatable: true,
     };
     pub(super) static DECIDE_APPROVAL: Operation = Operation {
         id: "decideApproval",
@@ -195,6 +197,7 @@ mod operations {
         path: "/v1/approvals/{approval_id}/decision",
         security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
+        repeatable: true,
     };
     pub(super) static DECIDE_APPROVALS: Operation = Operation {
         id: "decideApprovals",
@@ -202,5 +205,6 @@ mod operations {
         path: "/v1/approvals/decisions",
         security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
+        repeatable: true,
     };
 }

@@ -154,6 +154,7 @@ mod operations {
         path: "/bridge/event",
         security: &[Security::Scheme("signature")],
         idempotent: true,
+        repeatable: false,
     };
     pub(super) static REQUEST_APPROVAL: Operation = Operation {
         id: "requestApproval",
@@ -161,6 +162,7 @@ mod operations {
         path: "/bridge/approval/request",
         security: &[Security::Scheme("signature")],
         idempotent: true,
+        repeatable: false,
     };
     pub(super) static WAIT_FOR_APPROVAL: Operation = Operation {
         id: "waitForApproval",
@@ -168,6 +170,7 @@ mod operations {
         path: "/bridge/approval/{approval_id}/wait",
         security: &[Security::Scheme("signature")],
         idempotent: false,
+        repeatable: true,
     };
     pub(super) static ACKNOWLEDGE_APPROVAL: Operation = Operation {
         id: "acknowledgeApproval",
@@ -175,6 +178,7 @@ mod operations {
         path: "/bridge/approval/{approval_id}/ack",
         security: &[Security::Scheme("signature")],
         idempotent: false,
+        repeatable: true,
     };
     pub(super) static WITHDRAW_APPROVAL: Operation = Operation {
         id: "withdrawApproval",
@@ -182,5 +186,6 @@ mod operations {
         path: "/bridge/approval/{approval_id}/withdraw",
         security: &[Security::Scheme("signature")],
         idempotent: false,
+        repeatable: true,
     };
 }

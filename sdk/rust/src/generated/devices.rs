@@ -145,6 +145,7 @@ mod operations {
         path: "/v1/devices",
         security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
+        repeatable: true,
     };
     pub(super) static UPDATE_DEVICE: Operation = Operation {
         id: "updateDevice",
@@ -152,6 +153,7 @@ mod operations {
         path: "/v1/devices/{device_id}",
         security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
+        repeatable: true,
     };
     pub(super) static REVOKE_DEVICE: Operation = Operation {
         id: "revokeDevice",
@@ -159,5 +161,6 @@ mod operations {
         path: "/v1/devices/{device_id}",
         security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
+        repeatable: true,
     };
 }

@@ -83,16 +83,29 @@ impl Health<'_> {
 mod operations {
     use super::{Method, Operation, Security};
 
-    pub(super) static GET_HEALTH: Operation =
-        Operation { id: "getHealth", method: Method::Get, path: "/healthz", security: &[], idempotent: false };
-    pub(super) static GET_READINESS: Operation =
-        Operation { id: "getReadiness", method: Method::Get, path: "/readyz", security: &[], idempotent: false };
+    pub(super) static GET_HEALTH: Operation = Operation {
+        id: "getHealth",
+        method: Method::Get,
+        path: "/healthz",
+        security: &[],
+        idempotent: false,
+        repeatable: true,
+    };
+    pub(super) static GET_READINESS: Operation = Operation {
+        id: "getReadiness",
+        method: Method::Get,
+        path: "/readyz",
+        security: &[],
+        idempotent: false,
+        repeatable: true,
+    };
     pub(super) static GET_METRICS: Operation = Operation {
         id: "getMetrics",
         method: Method::Get,
         path: "/metrics",
         security: &[Security::Scheme("deviceToken"), Security::Scheme("deviceId")],
         idempotent: false,
+        repeatable: true,
     };
     pub(super) static GET_SERVER_HEALTH: Operation = Operation {
         id: "getServerHealth",
@@ -100,5 +113,6 @@ mod operations {
         path: "/v1/health",
         security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
+        repeatable: true,
     };
 }

@@ -58,5 +58,6 @@ mod operations {
         path: "/mobile/approval/{approval_id}/decision",
         security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
+        repeatable: true,
     };
 }

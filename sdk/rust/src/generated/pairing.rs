@@ -101,6 +101,7 @@ mod operations {
         path: "/pair/start",
         security: &[Security::Scheme("signature"), Security::All(&[])],
         idempotent: true,
+        repeatable: false,
     };
     pub(super) static COMPLETE_PAIRING: Operation = Operation {
         id: "completePairing",
@@ -108,6 +109,7 @@ mod operations {
         path: "/pair/complete",
         security: &[Security::Scheme("deviceToken"), Security::All(&[])],
         idempotent: true,
+        repeatable: false,
     };
     pub(super) static GET_PAIRING_RESULT: Operation = Operation {
         id: "getPairingResult",
@@ -115,5 +117,6 @@ mod operations {
         path: "/pair/result",
         security: &[Security::Scheme("pollToken")],
         idempotent: false,
+        repeatable: true,
     };
 }

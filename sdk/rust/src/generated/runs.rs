@@ -207,6 +207,7 @@ mod operations {
         path: "/v1/runs",
         security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
+        repeatable: true,
     };
     pub(super) static GET_RUN: Operation = Operation {
         id: "getRun",
@@ -214,6 +215,7 @@ mod operations {
         path: "/v1/runs/{run_id}",
         security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
+        repeatable: true,
     };
     pub(super) static LIST_RUN_EVENTS: Operation = Operation {
         id: "listRunEvents",
@@ -221,5 +223,6 @@ mod operations {
         path: "/v1/runs/{run_id}/events",
         security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
+        repeatable: true,
     };
 }

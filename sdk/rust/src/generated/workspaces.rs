@@ -116,6 +116,7 @@ mod operations {
         path: "/v1/workspaces",
         security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
+        repeatable: true,
     };
     pub(super) static GET_WORKSPACE: Operation = Operation {
         id: "getWorkspace",
@@ -123,5 +124,6 @@ mod operations {
         path: "/v1/workspaces/{workspace_id}",
         security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
+        repeatable: true,
     };
 }

@@ -60,7 +60,7 @@ async fn attempts(client: &Shared, mut plan: Plan, span: &Span) -> Result<Delive
     if plan.operation.idempotent && plan.idempotency_key.is_none() {
         plan.idempotency_key = Some(random::uuid(&*client.random, client.clock.now()).to_string());
     }
-    let repeatable = plan.operation.method.is_idempotent() || plan.idempotency_key.is_some();
+    let repeatable = plan.operation.repeatable || plan.idempotency_key.is_some();
     let deadline = client.clock.elapsed().saturating_add(plan.deadline);
 
     let mut repetition = 0_u32;

@@ -41,6 +41,9 @@ pub struct Operation {
     pub security: &'static [Security],
     /// Takes an `Idempotency-Key`; the runtime sends one by itself, so that the call may be repeated.
     pub idempotent: bool,
+    /// Sending the same request twice has the effect of sending it once, without a key: by its method, or because
+    /// the protocol promises it.
+    pub repeatable: bool,
 }
 
 /// One accepted way to authenticate: security schemes by their name in the protocol.

@@ -45,8 +45,8 @@ impl RetryPolicy {
 
 /// Whether a failed attempt may be repeated at all.
 ///
-/// `repeatable`: sending the request twice has the effect of sending it once, by its method or by its key. A request
-/// that is not is repeated only when it surely did not take effect: no connection was made, or the server turned it
+/// `repeatable`: sending the request twice has the effect of sending it once, by its method, by the
+/// protocol's promise or by its key. A request that is not is repeated only when it surely did not take effect: no connection was made, or the server turned it
 /// away before doing anything (429, 503).
 pub(crate) fn may_repeat(error: &Error, repeatable: bool) -> bool {
     match error {

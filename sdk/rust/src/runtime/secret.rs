@@ -37,7 +37,7 @@ impl From<&Secret> for Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Secret(redacted)")
+        formatter.write_str("[redacted]")
     }
 }
 

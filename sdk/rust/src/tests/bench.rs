@@ -10,11 +10,13 @@ use crate::{Client, ClientBuilder};
 pub(super) const READ: Operation = operation("getThing", Method::Get, false);
 /// Safe to repeat by its key.
 pub(super) const CREATE: Operation = operation("createThing", Method::Post, true);
+/// Safe to repeat by the protocol's promise.
+pub(super) const SETTLE: Operation = Operation { repeatable: true, ..POKE };
 /// Not safe to repeat.
 pub(super) const POKE: Operation = operation("pokeThing", Method::Post, false);
 
 pub(super) const fn operation(id: &'static str, method: Method, idempotent: bool) -> Operation {
-    Operation { id, method, path: "/things", security: &[], idempotent }
+    Operation { id, method, path: "/things", security: &[], idempotent, repeatable: method.is_idempotent() }
 }
 
 pub(super) const SIGNED: Operation = Operation { security: &[Security::Scheme("signature")], ..CREATE };

@@ -13,4 +13,4 @@ mod transport;
 mod types;
 mod waiting;
 
-use bench::{Bench, CREATE, DEVICE, POKE, READ, SIGNED, WORKSPACE, ok, refusal};
+use bench::{Bench, CREATE, DEVICE, POKE, READ, SETTLE, SIGNED, WORKSPACE, ok, refusal};

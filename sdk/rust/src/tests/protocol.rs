@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Bench, DEVICE, WORKSPACE, ok, refusal};
 use crate::generated::runs::ListRunsParameters;
 use crate::testing::Script;
-use crate::types::{BridgeEvent, DecisionOutcome};
+use crate::types::{BridgeEvent, DecisionOutcome, DeviceUpdate, PairingResult, PairingStarted};
 use crate::{ErrorCode, Timestamp};
 
 fn answer(body: &serde_json::Value) -> Script {
@@ -57,6 +57,27 @@ async fn an_event_is_signed_and_keyed() {
     let keys = bench.header("idempotency-key");
     assert!(!keys[0].is_empty() && keys[0] == keys[1]);
     assert_ne!(bench.header("x-signature")[0], bench.header("x-signature")[1]);
+}
+
+#[tokio::test]
+async fn a_decision_is_repeated_without_a_key() {
+    let decided = json!({ "status": "APPROVED", "note": null });
+    let bench = Bench::with([Script::broken(), answer(&decided)], |builder| builder.device_token("token"));
+    let decision = serde_json::from_value(json!({ "decision": "APPROVE" })).expect("a decision");
+    bench.client.mobile().decide_mobile_approval(&DEVICE, &decision).await.expect("the second attempt succeeds");
+    assert_eq!(bench.header("idempotency-key"), ["", ""]);
+}
+
+#[test]
+fn credentials_of_the_protocol_are_never_shown() {
+    let started = PairingStarted::new("pair-s3cret", Timestamp::from_millis(0), "AB12", "poll-s3cret");
+    let result: PairingResult =
+        serde_json::from_value(json!({ "status": "COMPLETED", "bridge_secret": "s3cret" })).expect("a result");
+    let update = DeviceUpdate::default().with_push_token("s3cret".to_owned());
+    for shown in [format!("{started:?}"), format!("{result:?}"), format!("{update:#?}")] {
+        assert!(shown.contains("[redacted]") && !shown.contains("s3cret"), "{shown}");
+    }
+    assert_eq!(serde_json::to_value(&update).expect("an update"), json!({ "push_token": "s3cret" }));
 }
 
 #[test]

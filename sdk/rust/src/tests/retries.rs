@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Bench, CREATE, POKE, READ, ok, refusal};
+use super::{Bench, CREATE, POKE, READ, SETTLE, ok, refusal};
 use crate::runtime::{Clock, RetryPolicy};
 use crate::testing::{Script, SeededRandom};
 use crate::{Call, Error, TimeLimit};
@@ -73,6 +73,20 @@ async fn two_calls_have_two_keys_unless_the_caller_gives_one() {
     let keys = bench.header("idempotency-key");
     assert_ne!(keys[0], keys[1]);
     assert_eq!(keys[2], "mine");
+}
+
+#[tokio::test]
+async fn a_post_that_may_be_repeated_is_treated_like_a_read() {
+    let steps =
+        [Script::refused(), Script::broken(), Script::silence(), refusal(500, "internal"), Script::answer(502, "")];
+    for step in steps {
+        let bench = Bench::new([step, ok()]);
+        call(&bench, &SETTLE).await.expect("the second attempt succeeds");
+        assert_eq!(bench.header("idempotency-key"), ["", ""], "it needs no key");
+    }
+    let bench = Bench::new([refusal(409, "approval_conflict"), ok()]);
+    call(&bench, &SETTLE).await.expect_err("a final refusal stays final");
+    assert_eq!(bench.attempts(), 1);
 }
 
 #[tokio::test]

@@ -5,15 +5,28 @@ use serde::{Deserialize, Serialize};
 use crate::runtime::Field;
 
 /// What to change of a device.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DeviceUpdate {
     /// What people call it; null takes the name away.
     #[serde(default, skip_serializing_if = "Field::is_absent")]
     pub name: Field<String>,
     /// Where pushes go; null stops them.
+    ///
+    /// Secret: `Debug` shows `[redacted]` in its place.
     #[serde(default, skip_serializing_if = "Field::is_absent")]
     pub push_token: Field<String>,
+}
+
+/// Secrets show as `[redacted]`, whether they are there or not.
+impl std::fmt::Debug for DeviceUpdate {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("DeviceUpdate")
+            .field("name", &self.name)
+            .field("push_token", &format_args!("[redacted]"))
+            .finish()
+    }
 }
 
 impl DeviceUpdate {

@@ -6,21 +6,40 @@ use uuid::Uuid;
 use crate::runtime::json_answer;
 
 /// What a device gets from a pairing. It is shown once.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PairingCompleted {
     /// The device.
     pub device_id: Uuid,
     /// This device's key for signing requests of the workspace. Ends when the device is revoked.
+    ///
+    /// Secret: `Debug` shows `[redacted]` in its place.
     pub bridge_secret: String,
     /// The workspace.
     pub workspace_id: Uuid,
     /// The device's credential for every other request. Ends when the device is revoked.
+    ///
+    /// Secret: `Debug` shows `[redacted]` in its place.
     pub device_token: String,
     /// To be compared with the machine's screen.
     pub match_code: String,
     /// The workspace's name.
     pub display_name: String,
+}
+
+/// Secrets show as `[redacted]`, whether they are there or not.
+impl std::fmt::Debug for PairingCompleted {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("PairingCompleted")
+            .field("device_id", &self.device_id)
+            .field("bridge_secret", &format_args!("[redacted]"))
+            .field("workspace_id", &self.workspace_id)
+            .field("device_token", &format_args!("[redacted]"))
+            .field("match_code", &self.match_code)
+            .field("display_name", &self.display_name)
+            .finish()
+    }
 }
 
 impl PairingCompleted {

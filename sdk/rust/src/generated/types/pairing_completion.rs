@@ -5,17 +5,34 @@ use serde::{Deserialize, Serialize};
 use super::Platform;
 
 /// What a device sends to complete a pairing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PairingCompletion {
     /// The token that the machine shows.
+    ///
+    /// Secret: `Debug` shows `[redacted]` in its place.
     pub pair_token: String,
     pub platform: Platform,
     /// Where pushes go; empty for a device that takes none.
+    ///
+    /// Secret: `Debug` shows `[redacted]` in its place.
     pub push_token: String,
     /// What people call the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_name: Option<String>,
+}
+
+/// Secrets show as `[redacted]`, whether they are there or not.
+impl std::fmt::Debug for PairingCompletion {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("PairingCompletion")
+            .field("pair_token", &format_args!("[redacted]"))
+            .field("platform", &self.platform)
+            .field("push_token", &format_args!("[redacted]"))
+            .field("device_name", &self.device_name)
+            .finish()
+    }
 }
 
 impl PairingCompletion {

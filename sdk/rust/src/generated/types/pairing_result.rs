@@ -7,7 +7,7 @@ use super::{PairingStatus, Platform};
 use crate::runtime::json_answer;
 
 /// A pairing as the machine that started it sees it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PairingResult {
     pub status: PairingStatus,
@@ -16,6 +16,8 @@ pub struct PairingResult {
     pub workspace_id: Option<Uuid>,
     /// This machine's key for signing requests, once completed. Absent when the pairing added a device to a workspace
     /// that the machine has already.
+    ///
+    /// Secret: `Debug` shows `[redacted]` in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bridge_secret: Option<String>,
     /// The device that completed it.
@@ -26,6 +28,21 @@ pub struct PairingResult {
     pub device_name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
+}
+
+/// Secrets show as `[redacted]`, whether they are there or not.
+impl std::fmt::Debug for PairingResult {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("PairingResult")
+            .field("status", &self.status)
+            .field("workspace_id", &self.workspace_id)
+            .field("bridge_secret", &format_args!("[redacted]"))
+            .field("device_id", &self.device_id)
+            .field("device_name", &self.device_name)
+            .field("platform", &self.platform)
+            .finish()
+    }
 }
 
 impl PairingResult {
