@@ -5,6 +5,7 @@ use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{
     big_integer, big_integer_null, binary, binary_null, boolean, text, text_null, uuid, uuid_null,
 };
+use sea_orm_migration::sea_orm::DbBackend;
 
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
@@ -14,6 +15,15 @@ pub(crate) struct Migration;
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for mut table in tables() {
+            manager.create_table(table.if_not_exists().take()).await?;
+        }
+        let sqlite = manager.get_database_backend() == DbBackend::Sqlite;
+        for mut table in keyed_tables() {
+            // Small rows that are found by their key only: on SQLite the key's tree is the table then, and a row is
+            // written once instead of twice.
+            if sqlite {
+                table.extra("WITHOUT ROWID");
+            }
             manager.create_table(table.if_not_exists().take()).await?;
         }
         for index in indexes() {
@@ -165,6 +175,11 @@ fn tables() -> Vec<TableCreateStatement> {
             .foreign_key(ForeignKey::create().from("approvals", "run_id").to("runs", "id"))
             .foreign_key(ForeignKey::create().from("approvals", "decided_by_device_id").to("devices", "id"))
             .take(),
+    ]
+}
+
+fn keyed_tables() -> Vec<TableCreateStatement> {
+    vec![
         // The time comes first so that new rows land side by side in the index, however random the nonces are.
         Table::create()
             .table("nonces")

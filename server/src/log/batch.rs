@@ -84,7 +84,7 @@ async fn append_all(tx: &Tx, appends: &[&Append]) -> Result<(Vec<Committed>, Vec
     }
 
     let placed: Vec<usize> = (0..appends.len()).filter(|index| fresh(index, &answers)).collect();
-    let new: Vec<&NewEvent> = placed.iter().map(|&index| &appends[index].event).collect();
+    let new: Vec<&NewEvent> = placed.iter().map(|&index| &*appends[index].event).collect();
     let seqs = events::append(tx.connection(), &new).await?;
     let mut committed = Vec::with_capacity(placed.len());
     for (&index, &seq) in placed.iter().zip(&seqs) {

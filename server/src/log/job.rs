@@ -1,5 +1,7 @@
 //! Work that runs inside the writer's transaction, with its type hidden from the writer.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
@@ -30,7 +32,8 @@ impl<'t> Work<'t> {
     /// If the database can't be reached.
     pub async fn append(&mut self, events: Vec<NewEvent>) -> Result<(), StoreError> {
         let seqs = events::append(self.tx.connection(), &events.iter().collect::<Vec<_>>()).await?;
-        self.appended.extend(events.into_iter().zip(seqs).map(|(event, seq)| Committed { event, seq }));
+        self.appended
+            .extend(events.into_iter().zip(seqs).map(|(event, seq)| Committed { event: Arc::new(event), seq }));
         Ok(())
     }
 

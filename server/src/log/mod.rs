@@ -48,7 +48,7 @@ pub fn pairing_stream(pairing_id: Uuid) -> String {
 /// An event that has been committed.
 #[derive(Debug, Clone)]
 pub struct Committed {
-    pub event: NewEvent,
+    pub event: Arc<NewEvent>,
     pub seq: i64,
 }
 
@@ -61,7 +61,7 @@ pub trait CommitListener: Send + Sync {
 /// An agent's event, on its way into the log.
 #[derive(Debug, Clone)]
 pub struct Append {
-    pub event: NewEvent,
+    pub event: Arc<NewEvent>,
     pub run: RunChange,
     pub claim: Option<Claim>,
 }

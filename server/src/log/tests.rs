@@ -53,7 +53,7 @@ async fn workspace(log: &Log) -> Uuid {
 
 fn append(workspace_id: Uuid, run_id: Uuid, key: Option<(&str, u8)>) -> Append {
     Append {
-        event: event(run_id),
+        event: Arc::new(event(run_id)),
         run: RunChange { run_id, workspace_id, provider: "test".into(), status: None, message: None, at: 1 },
         claim: key.map(|(key, request)| Claim { scope: "test".into(), key: key.into(), request_digest: [request; 32] }),
     }

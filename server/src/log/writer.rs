@@ -1,6 +1,7 @@
 //! The writer: one task that commits whatever is queued in one transaction, again and again.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -11,6 +12,13 @@ use crate::store::nonces::Nonce;
 
 /// Requests in one transaction: enough to share a commit well, few enough to keep it short.
 const BATCH: usize = 512;
+
+/// Requests at once that count as load.
+const LOADED: usize = 4;
+
+/// The shortest and the longest time to wait for more requests.
+const WORTHWHILE: Duration = Duration::from_micros(50);
+const PATIENCE: Duration = Duration::from_micros(500);
 
 /// Something to write.
 pub(super) struct Request {
@@ -34,9 +42,40 @@ pub(super) async fn run(
     listeners: Vec<Arc<dyn CommitListener>>,
 ) {
     let mut requests = Vec::with_capacity(BATCH);
+    let mut before = 0;
+    let mut took = Duration::ZERO;
     while queue.recv_many(&mut requests, BATCH).await > 0 {
+        gather(&mut queue, &mut requests, before, took / 4).await;
+        before = requests.len();
+        let started = Instant::now();
         commit(&store, &mut requests, &listeners).await;
+        took = started.elapsed();
         requests.clear();
+    }
+}
+
+/// Lets those who were just answered come back before the next commit: with a slow disk, a group that waits a little and
+/// commits once is faster for everybody than two that take turns. Only under load, and never for long: `patience` is a
+/// part of what a commit takes, and a few writers are not worth waiting for.
+async fn gather(
+    queue: &mut mpsc::UnboundedReceiver<Request>,
+    requests: &mut Vec<Request>,
+    before: usize,
+    patience: Duration,
+) {
+    let expected = (before + requests.len()).min(BATCH);
+    if requests.len() < LOADED || patience < WORTHWHILE {
+        return;
+    }
+    let until = Instant::now() + patience.min(PATIENCE);
+    while requests.len() < expected && Instant::now() < until {
+        // Timers are too coarse for this; whoever has something to do, does it now.
+        tokio::task::yield_now().await;
+        while requests.len() < BATCH
+            && let Ok(request) = queue.try_recv()
+        {
+            requests.push(request);
+        }
     }
 }
 

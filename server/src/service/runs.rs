@@ -76,14 +76,14 @@ impl Runs {
                 message,
                 at: now,
             },
-            event: NewEvent {
+            event: Arc::new(NewEvent {
                 stream: run_stream(event.run_id),
                 id: Uuid::now_v7(),
                 kind: event.event_type,
                 created_at: now,
                 happened_at: Some(event.event_ts.0),
                 payload,
-            },
+            }),
             claim,
         };
         match self.log.append(append, Some(nonce)).await? {

@@ -1,0 +1,10 @@
+//! The spec's examples (`spec/examples/`), played against a real server.
+//!
+//! `example` is the format, `names` is what `${name}` means, `player` plays, `replay` has the tests.
+
+mod example;
+mod names;
+mod player;
+mod replay;
+
+pub(crate) use player::{Credential, Player};

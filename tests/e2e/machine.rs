@@ -1,0 +1,82 @@
+//! A machine with a project on it, where `flightdeck` is run: folders and variables that no other test shares.
+
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+use flightdeck_tests::process::program;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+pub(crate) struct Machine {
+    folder: TempDir,
+    url: String,
+}
+
+impl Machine {
+    /// A machine that knows where the server is, and nothing else.
+    pub(crate) fn new(url: &str) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        std::fs::create_dir(folder.path().join("project"))?;
+        Ok(Self { folder, url: url.to_owned() })
+    }
+
+    fn command(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command = Command::new(program("flightdeck")?);
+        command
+            .args(arguments)
+            .current_dir(self.folder.path().join("project"))
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.folder.path())
+            .env("FLIGHTDECK_URL", &self.url)
+            .env("FLIGHTDECK_CONFIG_DIR", self.folder.path().join("config"))
+            .env("FLIGHTDECK_STATE_DIR", self.folder.path().join("state"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        Ok(command)
+    }
+
+    /// Runs `flightdeck`, which must succeed, and gives what it printed.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Result<String> {
+        self.run_with_input(arguments, "").await
+    }
+
+    /// Runs `flightdeck --json`, which must succeed, and gives what it printed.
+    pub(crate) async fn json(&self, arguments: &[&str]) -> Result<Value> {
+        let text = self.run(&[&["--json"], arguments].concat()).await?;
+        serde_json::from_str(&text).with_context(|| format!("flightdeck {arguments:?} printed {text}"))
+    }
+
+    /// Gives the hook an event of the agent's, as the agent does. The event happens in this machine's project.
+    pub(crate) async fn hook(&self, event: &str, more: &Value) -> Result<String> {
+        let mut input = json!({
+            "session_id": "a95b94b6-b297-4576-8b95-eead7cf363e2",
+            "transcript_path": "/nowhere.jsonl",
+            "cwd": self.folder.path().join("project"),
+            "permission_mode": "default",
+            "hook_event_name": event,
+            "tool_name": "Bash",
+            "tool_input": {"command": "cargo publish", "description": "Publish the crate"},
+        });
+        if let (Some(input), Some(more)) = (input.as_object_mut(), more.as_object()) {
+            input.extend(more.clone());
+        }
+        self.run_with_input(&["hook", "claude-code", "--timeout", "60"], &input.to_string()).await
+    }
+
+    async fn run_with_input(&self, arguments: &[&str], input: &str) -> Result<String> {
+        let mut child = self.command(arguments)?.spawn().context("starting flightdeck")?;
+        let mut stdin = child.stdin.take().context("it has a stdin")?;
+        // Whoever does not read its input may close it.
+        drop(stdin.write_all(input.as_bytes()).await);
+        drop(stdin);
+        let output = child.wait_with_output().await?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "flightdeck {arguments:?} ended with {}: {errors}", output.status);
+        Ok(String::from_utf8(output.stdout)?)
+    }
+}
