@@ -67,6 +67,8 @@ pub struct Operation {
     /// Sending the same request twice has the effect of sending it once, without a key: by its method, or because
     /// the spec promises it.
     pub repeatable: bool,
+    /// It may take long to have something to say: the answer's head is sent at once and its body when there is.
+    pub long_poll: bool,
     pub pagination: Option<Pagination>,
 }
 

@@ -213,7 +213,7 @@ fn indexes() -> Vec<IndexCreateStatement> {
         index("pairings", "pairings_by_expiry", &["expires_at"]),
         index("runs", "runs_by_workspace", &["workspace_id", "started_at", "id"]),
         index("approvals", "approvals_by_workspace", &["workspace_id", "requested_at", "id"]),
-        index("approvals", "approvals_by_status", &["status", "requested_at", "id"]),
+        index("approvals", "approvals_by_deadline", &["status", "expires_at"]),
         index("approvals", "approvals_by_end", &["decided_at"]),
         index("approvals", "approvals_by_run", &["run_id", "status"]),
         index("idempotency_keys", "idempotency_keys_by_time", &["created_at"]),

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use poem::EndpointExt;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::{Authority, Keys, Nonces, Seal};
+use crate::auth::{Authority, Keys, NONCES_KEPT, Nonces, Seal};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{self, Limits, Origins, Wrap};
@@ -31,6 +30,9 @@ use crate::surface::{self, Health, Services};
 
 /// Reading connections to the database.
 const READERS: u32 = 4;
+
+/// Connections that may wait to be accepted; the system may allow fewer.
+const BACKLOG: u32 = 4_096;
 
 /// A server that runs.
 pub struct Running {
@@ -54,7 +56,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         Store::open(&StoreOptions { url: config.database(), sqlite_sync: config.sqlite_sync, readers: READERS })
             .await
             .context("can't open the database; DATABASE_URL says which it is")?;
-    let listener = TcpListener::bind((config.host, config.port)).await.with_context(|| {
+    let listener = listen((config.host, config.port).into()).with_context(|| {
         format!(
             "can't listen on {}:{}; HOST and PORT say where, and PORT=0 picks a free port",
             config.host, config.port
@@ -65,12 +67,13 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
     let shutdown = CancellationToken::new();
     let metrics = Arc::new(Metrics::default());
     let seal = Seal::open(&config)?;
-    let keys = Arc::new(Keys::new(store.clone(), seal.clone()));
+    let keys = Arc::new(Keys::new(store.clone(), seal.clone(), clock.clone()));
+    keys.check().await?;
     let board = Arc::new(Board::new(clock.clone(), metrics.clone()));
     for row in ledger::pending(store.reader()).await? {
         board.restore(&row);
     }
-    let remembered = nonces::since(store.reader(), clock.now() - 11 * 60_000).await?;
+    let remembered = nonces::since(store.reader(), clock.now() - NONCES_KEPT).await?;
     let listeners: Vec<Arc<dyn CommitListener>> =
         vec![board.clone(), keys.clone(), Arc::new(Counting(metrics.clone()))];
     let (log, writer) = Log::start(store.clone(), listeners);
@@ -123,7 +126,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         Limits { connections: config.max_connections, head_timeout: Duration::from_secs(config.head_timeout_seconds) };
     let connections = TaskTracker::new();
     let accepting =
-        tokio::spawn(http::serve(listener, Arc::new(endpoint.boxed()), limits, shutdown.clone(), connections.clone()));
+        tokio::spawn(http::serve(listener, Arc::new(endpoint), limits, shutdown.clone(), connections.clone()));
     Ok(Running {
         url: url(address),
         shutdown,
@@ -159,8 +162,18 @@ impl Running {
         if tokio::time::timeout(self.patience, self.writer).await.is_err() {
             tracing::warn!("the log's writer did not end in time");
         }
-        self.store.close().await;
+        // A connection that hangs must not keep the process.
+        let _ = tokio::time::timeout(self.patience, self.store.close()).await;
     }
+}
+
+/// A listener whose queue takes a burst of clients that come back at once; the usual queue of 128 drops them, and each one
+/// dropped waits a second.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Makes the data directory, readable by its owner only.

@@ -25,7 +25,9 @@ impl From<WriteError> for ApiError {
         match error {
             WriteError::NonceReused => Self::new(ErrorCode::NonceReused),
             WriteError::Store(cause) => from_store(&cause),
-            WriteError::Closed => Self::new(ErrorCode::Unavailable).retry_after(COME_BACK),
+            WriteError::TimedOut | WriteError::Busy | WriteError::Closed => {
+                Self::new(ErrorCode::Unavailable).retry_after(COME_BACK)
+            }
         }
     }
 }

@@ -9,11 +9,6 @@ use flightdeck_server::config::{self, Config, Environment, LogFormat, Refused};
 use flightdeck_server::{Running, start};
 use tracing_subscriber::EnvFilter;
 
-/// An event is a dozen small allocations on one thread, freed on another; the system's allocator spends a tenth of the
-/// server's time on that.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let config = match config::load(std::env::args_os()) {
         Ok(config) => config,
@@ -23,6 +18,7 @@ fn main() -> ExitCode {
     if let Err(problem) = log(&config) {
         return fail(&problem);
     }
+    prepare_process(&config);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("can't start the runtime: {error}")),
@@ -39,6 +35,29 @@ fn main() -> ExitCode {
             Err(error) => fail(&format!("{error:#}")),
         }
     })
+}
+
+/// Asks the system for as many open files as it grants, because every waiting hook holds a connection; and keeps what the
+/// server writes to its owner, whatever the folder allows.
+fn prepare_process(config: &Config) {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
+        umask(rustix::fs::Mode::from_raw_mode(0o077));
+        let limit = getrlimit(Resource::Nofile);
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        let files = match setrlimit(Resource::Nofile, raised) {
+            Ok(()) => limit.maximum,
+            Err(_) => limit.current,
+        };
+        if files.is_some_and(|files| files < config.max_connections as u64 + 64) {
+            tracing::warn!(
+                open_files = files,
+                max_connections = config.max_connections,
+                "the system grants fewer open files than FLIGHTDECK_MAX_CONNECTIONS asks for; connections beyond will wait"
+            );
+        }
+    }
 }
 
 #[expect(clippy::print_stderr, reason = "there is no log yet, and a person waits")]

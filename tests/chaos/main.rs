@@ -1,4 +1,6 @@
-//! Servers that are killed, stopped and starved: what was acknowledged stays, and nothing is stuck.
+//! Servers that are killed, stopped, starved and crowded: what was acknowledged stays, and nothing is stuck.
 
+mod crowd;
+mod drip;
 mod kill;
 mod stop;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use flightdeck_sdk::generated::approvals::ListApprovalsParameters;
 use flightdeck_sdk::types::{
-    ApprovalStatus, Decision, DecisionBatch, DecisionItem, DecisionOutcome, DecisionVerb, ExpiryReason, Withdrawal,
+    ApprovalStatus, Decision, DecisionBatch, DecisionItem, DecisionOutcome, DecisionVerb, ExpiryReason, MobileDecision,
+    MobileVerb, Withdrawal,
 };
 use flightdeck_tests::{PairedWorkspace, TestOptions, TestServer, for_each_database};
 use futures_util::{StreamExt, TryStreamExt};
@@ -119,6 +120,37 @@ for_each_database! {
         ensure!(expired.status == ApprovalStatus::Expired, "{expired:?}");
         ensure!(expired.expiry_reason == Some(ExpiryReason::Deadline), "{expired:?}");
         ensure!(expired.decided_by_device_id.is_none(), "{expired:?}");
+    }
+
+    /// Whoever is refused because time is up and looks at once sees why, even if the server's own round is still to come.
+    async fn a_decision_that_comes_too_late_leaves_an_expired_question(database) {
+        let server = TestServer::start(database).await?;
+        let workspace = server.pair().await?;
+        let approvals = workspace.device.approvals();
+        for round in 0..30 {
+            let question = request(&workspace, Uuid::new_v4()).with_expires_in_seconds(60);
+            let id = workspace.machine.bridge().request_approval(&question).await?.approval_id;
+            server.advance(Duration::from_secs(60));
+            match round % 3 {
+                0 => {
+                    let decision = Decision::new(DecisionVerb::Approve);
+                    refused(approvals.decide_approval(&id, &decision).await, "approval_expired")?;
+                }
+                1 => {
+                    let batch = DecisionBatch::new(vec![DecisionItem::new(id, DecisionVerb::Deny)]);
+                    let outcomes = approvals.decide_approvals(&batch).await?.outcomes;
+                    let [DecisionOutcome::Refused(refused)] = &outcomes[..] else { anyhow::bail!("{outcomes:?}") };
+                    ensure!(refused.error.code == "approval_expired", "{refused:?}");
+                }
+                _ => {
+                    let decision = MobileDecision::new(MobileVerb::Approve);
+                    refused(workspace.device.mobile().decide_mobile_approval(&id, &decision).await, "approval_expired")?;
+                }
+            }
+            let expired = approvals.get_approval(&id).await?;
+            ensure!(expired.status == ApprovalStatus::Expired, "in round {round} it is {expired:?}");
+            ensure!(expired.expiry_reason == Some(ExpiryReason::Deadline), "{expired:?}");
+        }
     }
 
     async fn a_question_that_nobody_waits_for_is_orphaned_and_can_be_decided_all_the_same(database) {

@@ -34,6 +34,11 @@ fn accepts(operation: &OperationInfo, scheme: &str) -> bool {
 /// In development a client on the same machine needs no credential for these.
 const OPEN_TO_THIS_MACHINE: [&str; 2] = ["getMetrics", "decideMobileApproval"];
 
+/// Whether the machine's own key is refused, although the operation accepts signatures.
+fn wants_a_device(operation: &OperationInfo) -> bool {
+    operation.errors.contains(&ErrorCode::DeviceRequired)
+}
+
 /// Runs a check for each operation on a server of its own, and names every one that fails.
 async fn each<Check>(
     database: Kind,
@@ -99,6 +104,35 @@ for_each_database! {
         .await?;
     }
 
+    /// The key that a device signs with goes with the device.
+    async fn a_revoked_device_s_key_signs_nothing(database) {
+        let operations = OPERATIONS.iter().filter(|operation| accepts(operation, "signature"));
+        each(database, Environment::Production, operations, async |player, operation| {
+            player.ready(operation, Credential::None).await?;
+            player.given("devices/revokeDevice").await?;
+            let request = player.ready(operation, Credential::Scheme("deviceSignature")).await?;
+            player.server.send(&request).await?.refused("device_revoked")?;
+            Ok(())
+        })
+        .await?;
+    }
+
+    /// What asks for a permission must not be able to give it.
+    async fn a_machine_decides_nothing_and_a_device_s_key_does(database) {
+        for environment in [Environment::Development, Environment::Production] {
+            let operations = OPERATIONS.iter().filter(|operation| wants_a_device(operation));
+            each(database, environment, operations, async |player, operation| {
+                let request = player.ready(operation, Credential::Scheme("signature")).await?;
+                player.server.send(&request).await?.refused("device_required")?;
+                // Nothing was decided: the device's decision is the first one.
+                let request = player.ready(operation, Credential::Scheme("deviceSignature")).await?;
+                player.server.send(&request).await?.success()?;
+                Ok(())
+            })
+            .await?;
+        }
+    }
+
     /// A client on the same machine may only say who it is, in development. Nobody may in production.
     async fn saying_one_s_name_is_enough_in_development_only(database) {
         let operations = || guarded(Environment::Production).filter(|operation| accepts(operation, "deviceId"));
@@ -141,6 +175,8 @@ for_each_database! {
             // In production a bare device id is no credential at all.
             let schemes = operation.security.iter().flat_map(|schemes| *schemes);
             for scheme in schemes.filter(|scheme| **scheme != "deviceId") {
+                let by_device = *scheme == "signature" && wants_a_device(operation);
+                let scheme = if by_device { "deviceSignature" } else { *scheme };
                 let not_yours = ask(player, operation, scheme, &mine).await?;
                 let code = ErrorCode::ALL.iter().find(|code| not_yours["code"] == code.as_str());
                 let hidden = code.is_some_and(|code| code.status() == 404);
@@ -167,6 +203,16 @@ async fn ask(player: &mut Player, operation: &OperationInfo, scheme: &'static st
     let mut request = player.ready(operation, Credential::Scheme(scheme)).await?;
     request.target = target.to_owned();
     Ok(without_request_id(player.server.send(&request).await?.json()))
+}
+
+#[test]
+fn what_decides_wants_a_device() -> Result<()> {
+    let wanting: Vec<_> =
+        OPERATIONS.iter().filter(|operation| wants_a_device(operation)).map(|operation| operation.id).collect();
+    let deciding: Vec<_> =
+        OPERATIONS.iter().map(|operation| operation.id).filter(|id| id.starts_with("decide")).collect();
+    ensure!(wanting == deciding, "these decide: {deciding:?}, and these want a device: {wanting:?}");
+    Ok(())
 }
 
 #[test]

@@ -8,11 +8,12 @@ use flightdeck_sdk::types::{
     Acknowledgement, AcknowledgementStage, ApprovalRequest, ApprovalStatus, ApprovalVerdict, Decision, DecisionVerb,
     ExpiryReason, RunStatus, Withdrawal,
 };
-use flightdeck_tests::{PairedWorkspace, TestServer, for_each_database};
+use flightdeck_tests::{PairedWorkspace, Request, TestServer, for_each_database};
+use serde_json::json;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::support::{happened, refused, request};
+use crate::support::{happened, question, refused, request};
 
 /// A question that can be asked again.
 fn repeatable(workspace: &PairedWorkspace, run_id: Uuid) -> ApprovalRequest {
@@ -98,6 +99,45 @@ for_each_database! {
         workspace.device.approvals().decide_approval(&asked.approval_id, &decision).await?;
         let back = bridge.request_approval(&repeatable(&workspace, run_id)).await?;
         ensure!(back.approval_id == asked.approval_id && back.status == ApprovalStatus::Denied, "{back:?}");
+    }
+
+    /// Time ran out, and the agent went on by itself: that answers this question and not the next one.
+    async fn an_expired_question_is_asked_anew_even_if_it_was_consumed(database) {
+        let server = TestServer::start(database).await?;
+        let workspace = server.pair().await?;
+        let run_id = Uuid::new_v4();
+        let bridge = workspace.machine.bridge();
+        let question = repeatable(&workspace, run_id).with_expires_in_seconds(30);
+        let asked = bridge.request_approval(&question).await?;
+        let verdict = server.hurry(wait(&workspace, asked.approval_id, 600)).await??;
+        ensure!(verdict.status == ApprovalStatus::Expired, "{verdict:?}");
+        let consumed = Acknowledgement::new(AcknowledgementStage::Consumed);
+        bridge.acknowledge_approval(&asked.approval_id, &consumed).await?;
+
+        let again = bridge.request_approval(&question).await?;
+        ensure!(again.approval_id != asked.approval_id, "it found the expired one");
+        ensure!(again.status == ApprovalStatus::Pending, "{again:?}");
+        let decision = Decision::new(DecisionVerb::Approve);
+        workspace.device.approvals().decide_approval(&again.approval_id, &decision).await?;
+        let verdict = wait(&workspace, again.approval_id, 0).await??;
+        ensure!(verdict.status == ApprovalStatus::Approved, "{verdict:?}");
+    }
+
+    /// What is kept for as long as the ledger has a limit of its own, below that of the body.
+    async fn evidence_has_a_limit(database) {
+        const LIMIT: usize = 65_536;
+        let server = TestServer::start(database).await?;
+        let workspace = server.pair().await?;
+        let asking = |length: usize| {
+            let frame = json!({"text": ""}).to_string().len();
+            let mut body = question(workspace.workspace_id, Uuid::new_v4());
+            body["context"] = json!({"text": "x".repeat(length - frame)});
+            Request::post("/bridge/approval/request", &body).sign(&workspace.signer(&server))
+        };
+        server.send(&asking(LIMIT)).await?.success()?;
+        let refusal = server.send(&asking(LIMIT + 1)).await?.refused("invalid_request")?;
+        ensure!(refusal["details"][0]["path"] == "/context", "{refusal}");
+        ensure!(server.count("approvals").await? == 1, "what was refused was kept");
     }
 
     async fn many_at_once_for_the_same_tool_use_get_one_approval(database) {

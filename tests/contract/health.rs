@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use flightdeck_tests::raw::Signer;
 use flightdeck_tests::{Kind, Request, TestOptions, TestServer, block_on, for_each_database};
 
 use crate::support::{ask, start_run};
@@ -66,6 +67,21 @@ for_each_database! {
         let by_name = Request::get("/metrics").header("X-Device-Id", workspace.device_id.to_string());
         ensure!(server.send(&by_name).await?.status == 401, "a name is enough");
         server.send(&Request::get("/metrics").bearer(&workspace.device_token)).await?.success()?;
+    }
+}
+
+for_each_database! {
+    /// Both keys of a workspace will do: numbers are nothing that only a person may see.
+    async fn metrics_are_read_with_a_signature(database) {
+        let server = TestServer::with(TestOptions::new(database).production()).await?;
+        let workspace = server.pair().await?;
+        let machine = workspace.signer(&server);
+        let device = Signer { secret: workspace.device_secret.clone(), ..machine.clone() };
+        for signer in [machine, device] {
+            server.send(&Request::get("/metrics").sign(&signer)).await?.success()?;
+            let forged = Signer { secret: "guessed".to_owned(), ..signer };
+            server.send(&Request::get("/metrics").sign(&forged)).await?.refused("signature_invalid")?;
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! `Idempotency-Key`, on every operation that takes one: by the document, not by a list kept here.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use flightdeck_api::generated::OPERATIONS;
 use flightdeck_api::support::OperationInfo;
@@ -8,7 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::examples::{Credential, Player};
-use crate::support::event;
+use crate::support::{event, question};
 
 const KEY: &str = "b3f0e1f6-1a57-4c55-9d5e-6f2f6f0f3a11";
 
@@ -107,6 +109,43 @@ for_each_database! {
             Ok(())
         })
         .await?;
+    }
+
+    /// Nobody repeats a request for a whole day; what was kept for that is forgotten.
+    async fn a_key_is_forgotten_after_a_day(database) {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        let server = TestServer::start(database).await?;
+        let workspace = server.pair().await?;
+        let run_id = Uuid::new_v4();
+        for (target, body, table) in [
+            ("/bridge/event", event(workspace.workspace_id, run_id), None),
+            ("/bridge/approval/request", question(workspace.workspace_id, run_id), Some("approvals")),
+            ("/pair/start", json!({"machine_id": "m", "workspace_fingerprint": "f", "display_name": "d"}), None),
+        ] {
+            let send = async || {
+                let request = Request::post(target, &body).header("Idempotency-Key", KEY);
+                server.send(&request.sign(&workspace.signer(&server))).await?.success()
+            };
+            let first = send().await?;
+            server.advance(DAY - Duration::from_secs(60));
+            ensure!(send().await? == first, "{target}: it was forgotten too early");
+            server.advance(Duration::from_secs(120));
+            // The server forgets on its next round.
+            let forgotten = server.hurry(async {
+                loop {
+                    let answer = send().await?;
+                    if answer != first {
+                        return anyhow::Ok(answer);
+                    }
+                }
+            });
+            let again = tokio::time::timeout(Duration::from_secs(30), forgotten).await;
+            let again = again.with_context(|| format!("{target}: it is still answered with {first}"))??;
+            if let Some(table) = table {
+                ensure!(server.count(table).await? == 2, "{target}: no new row was opened");
+            }
+            ensure!(send().await? == again, "{target}: the key is not remembered anew");
+        }
     }
 
     /// Two that happen to choose the same key do not meet.

@@ -126,6 +126,9 @@ for_each_database! {
             "/v1/runs?status=NOPE",
             "/v1/runs?status=RUNNING&status=NOPE",
             "/v1/runs?workspace_id=1",
+            // PostgreSQL keeps no such text.
+            "/v1/runs?provider=%00",
+            "/v1/runs?provider=claude%00code",
             "/v1/devices?include_revoked=perhaps",
         ] {
             server.send(&get(target)).await?.refused("invalid_request").context(target)?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use flightdeck_sdk::generated::pairing::GetPairingResultParameters;
 use flightdeck_sdk::types::{PairingCompletion, PairingStart, PairingStarted, PairingStatus, Platform};
 use flightdeck_tests::{Kind, TestServer, block_on, for_each_database};
 
@@ -56,7 +57,7 @@ for_each_database! {
         let server = TestServer::start(database).await?;
         let started = start(&server).await?;
         let client = server.client();
-        let parameters = flightdeck_sdk::generated::pairing::GetPairingResultParameters::default().with_timeout(60);
+        let parameters = GetPairingResultParameters::default().with_timeout(60);
         let wait = client.pairing().get_pairing_result(&parameters).bearer(started.poll_token.as_str()).into_future();
         let wait = tokio::spawn(wait);
         client.pairing().complete_pairing(&completion(&started)).await?;
@@ -71,11 +72,41 @@ for_each_database! {
         let server = TestServer::start(database).await?;
         let started = start(&server).await?;
         let client = server.client();
-        let parameters = flightdeck_sdk::generated::pairing::GetPairingResultParameters::default().with_timeout(3);
+        let parameters = GetPairingResultParameters::default().with_timeout(3);
         let wait = client.pairing().get_pairing_result(&parameters).bearer(started.poll_token.as_str());
         let result = server.hurry(wait.into_future()).await?;
         ensure!(result.status == PairingStatus::Pending, "{result:?}");
         ensure!(result.bridge_secret.is_none(), "{result:?}");
+    }
+
+    /// A machine that comes back late learns that it is too late, and much later nothing any more.
+    async fn an_expired_pairing_says_so_for_an_hour(database) {
+        const HOUR: Duration = Duration::from_secs(60 * 60);
+        let server = TestServer::start(database).await?;
+        let started = start(&server).await?;
+        let client = server.client();
+        let poll = |timeout: u64| {
+            let parameters = GetPairingResultParameters::default().with_timeout(timeout);
+            client.pairing().get_pairing_result(&parameters).bearer(started.poll_token.as_str()).into_future()
+        };
+        server.advance(LIFETIME - Duration::from_secs(10));
+        // It waits beyond the end, and is told at the end.
+        let result = server.hurry(poll(60)).await?;
+        ensure!(result.status == PairingStatus::Expired, "{result:?}");
+        server.advance(HOUR - Duration::from_secs(120));
+        let result = poll(0).await?;
+        ensure!(result.status == PairingStatus::Expired && result.bridge_secret.is_none(), "{result:?}");
+        server.advance(Duration::from_secs(120));
+        // The server forgets on its next round.
+        let forgotten = server.hurry(async {
+            loop {
+                match poll(0).await {
+                    Ok(result) => ensure!(result.status == PairingStatus::Expired, "{result:?}"),
+                    refusal => return Ok(refused(refusal, "credential_invalid")?),
+                }
+            }
+        });
+        tokio::time::timeout(Duration::from_secs(30), forgotten).await.context("it is never forgotten")??;
     }
 
     async fn the_pair_token_reads_no_outcome(database) {

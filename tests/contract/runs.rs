@@ -86,6 +86,37 @@ for_each_database! {
         ensure!(page.events.is_empty() && page.last_seq == 1_000, "{page:?}");
     }
 
+    /// What agents report can be large, and a thousand of that at once would be too much for both sides.
+    async fn a_page_of_large_events_ends_early(database) {
+        const EVENTS: u64 = 12;
+        const LARGE: usize = 300_000;
+        let server = TestServer::start(database).await?;
+        let workspace = server.pair().await?;
+        let run_id = Uuid::new_v4();
+        for index in 0..EVENTS {
+            let mut event = happened(&server, &workspace, run_id, "TOOL_USED");
+            event.payload = json!({"index": index, "text": "x".repeat(LARGE)}).as_object().cloned();
+            workspace.machine.bridge().submit_event(&event).await?;
+        }
+        let mut seen = Vec::new();
+        let mut pages = 0;
+        loop {
+            let since = seen.len() as u64;
+            let parameters = ListRunEventsParameters::default().with_since_seq(since).with_limit(1_000);
+            let page = workspace.device.runs().list_run_events(&run_id, &parameters).await?;
+            if page.events.is_empty() {
+                break;
+            }
+            ensure!(page.events.len() <= 4, "{} events are more than a mebibyte and a bit", page.events.len());
+            ensure!(page.last_seq == since + page.events.len() as u64, "it ends with {}", page.last_seq);
+            seen.extend(page.events);
+            pages += 1;
+        }
+        ensure!(seen.iter().map(|event| event.seq).eq(1..=EVENTS), "some are missing");
+        ensure!(seen.iter().zip(0..EVENTS).all(|(event, index)| event.payload["index"] == index), "some are changed");
+        ensure!(pages < EVENTS, "each came alone");
+    }
+
     async fn whoever_follows_is_told_at_once(database) {
         let server = TestServer::start(database).await?;
         let workspace = server.pair().await?;

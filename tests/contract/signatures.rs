@@ -2,17 +2,22 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use flightdeck_tests::raw::Signer;
 use flightdeck_tests::server::SERVER_SECRET;
 use flightdeck_tests::{PairedWorkspace, Request, TestOptions, TestServer, for_each_database};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{event, start_run};
+use crate::support::{ask, event, start_run};
 
 /// How far a clock may be off.
 const TOLERANCE: i64 = 5 * 60 * 1_000;
+
+/// What starts a pairing.
+fn pairing() -> Value {
+    json!({"machine_id": "m", "workspace_fingerprint": "f", "display_name": "d"})
+}
 
 async fn paired(server: &TestServer) -> Result<(PairedWorkspace, Signer, Request)> {
     let workspace = server.pair().await?;
@@ -49,6 +54,20 @@ for_each_database! {
             let request = request.clone().sign(&signer).without(header);
             server.send(&request).await?.refused("credential_missing")?;
         }
+    }
+
+    /// Who begins to sign has to sign in full, even where nobody needs to.
+    async fn each_header_is_needed_where_a_signature_may_be_left_out(database) {
+        let server = TestServer::start(database).await?;
+        let (_, signer, _) = paired(&server).await?;
+        let request = Request::post("/pair/start", &pairing());
+        for header in ["X-Timestamp", "X-Nonce"] {
+            let request = request.clone().sign(&signer).without(header);
+            let answer = server.send(&request).await?;
+            ensure!(answer.status == 401, "without {header} it was answered {}", answer.status);
+            answer.refused("credential_missing")?;
+        }
+        server.send(&request).await?.success()?;
     }
 
     async fn a_nonce_works_once_even_across_a_restart(database) {
@@ -181,6 +200,7 @@ for_each_database! {
         server.send(&revoke).await?.success()?;
         let answer = server.send(&request.clone().sign(&device)).await?;
         ensure!(answer.status == 401, "answered {}", answer.status);
+        answer.refused("device_revoked")?;
         server.send(&request.sign(&machine)).await?.success()?;
     }
 
@@ -197,9 +217,10 @@ for_each_database! {
     async fn the_server_s_secret_signs_for_requests_of_no_workspace(database) {
         let server = TestServer::with(TestOptions::new(database).set("HMAC_SECRET", SERVER_SECRET)).await?;
         let signer = Signer { workspace_id: Uuid::nil(), secret: SERVER_SECRET.to_owned(), now: server.now() };
-        let body = json!({"machine_id": "m", "workspace_fingerprint": "f", "display_name": "d"});
-        let request = Request::post("/pair/start", &body);
-        server.send(&request.clone().sign(&signer).without("X-Workspace-Id")).await?.success()?;
+        let request = Request::post("/pair/start", &pairing());
+        for request in [request.clone(), Request::get("/v1/health")] {
+            server.send(&request.sign(&signer).without("X-Workspace-Id")).await?.success()?;
+        }
 
         let wrong = Signer { secret: "another secret".to_owned(), ..signer.clone() };
         let answer = server.send(&request.sign(&wrong).without("X-Workspace-Id")).await?;
@@ -210,6 +231,31 @@ for_each_database! {
         let signer = Signer { workspace_id: workspace.workspace_id, ..signer };
         let request = Request::post("/bridge/event", &event(workspace.workspace_id, Uuid::new_v4()));
         server.send(&request.sign(&signer)).await?.refused("signature_invalid")?;
+    }
+
+    /// Without a workspace there is nothing to list and nothing to decide.
+    async fn the_server_s_secret_sees_and_decides_nothing(database) {
+        let server = TestServer::with(TestOptions::new(database).set("HMAC_SECRET", SERVER_SECRET)).await?;
+        let workspace = server.pair().await?;
+        let run_id = start_run(&server, &workspace).await?;
+        let approval_id = ask(&server, &workspace, run_id).await?;
+        let signer = Signer { workspace_id: Uuid::nil(), secret: SERVER_SECRET.to_owned(), now: server.now() };
+        let item = json!({"approval_id": approval_id, "decision": "APPROVE"});
+        for request in [
+            Request::get("/v1/workspaces"),
+            Request::get("/v1/devices"),
+            Request::get("/v1/runs"),
+            Request::get("/v1/approvals"),
+            Request::get(format!("/v1/approvals/{approval_id}")),
+            Request::post(format!("/v1/approvals/{approval_id}/decision"), &json!({"decision": "APPROVE"})),
+            Request::post("/v1/approvals/decisions", &json!({"decisions": [item]})),
+        ] {
+            let target = request.target.clone();
+            let answer = server.send(&request.sign(&signer).without("X-Workspace-Id")).await?;
+            answer.refused("workspace_unknown").context(target)?;
+        }
+        let approval = workspace.device.approvals().get_approval(&approval_id).await?;
+        ensure!(approval.status.as_str() == "PENDING", "{approval:?}");
     }
 
     async fn a_request_that_was_recorded_is_worthless_later(database) {

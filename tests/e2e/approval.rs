@@ -1,27 +1,13 @@
 //! The journey that everything is about: an agent asks, a person answers, the agent goes on, and the person sees it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, ensure};
 use flightdeck_tests::database::TestDatabase;
 use flightdeck_tests::{ServerProcess, for_each_database};
 use serde_json::{Value, json};
 
-use crate::machine::Machine;
-
-/// Asks until the answer is as it should be; what an agent's hook does beside the agent has no other end to wait for.
-async fn until(machine: &Machine, arguments: &[&str], right: impl Fn(&Value) -> bool) -> Result<Value> {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        let answer = machine.json(arguments).await?;
-        if right(&answer) {
-            return Ok(answer);
-        }
-        ensure!(Instant::now() < deadline, "flightdeck {arguments:?} still prints {answer}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
+use crate::machine::{Machine, until};
 
 for_each_database! {
     async fn an_agent_asks_and_a_person_answers_with_a_note(database) {
@@ -67,27 +53,5 @@ for_each_database! {
         let decision = &answer["hookSpecificOutput"]["decision"];
         ensure!(decision["behavior"] == "deny", "the agent is told {answer}");
         ensure!(decision["message"].as_str().is_some_and(|message| message.contains("not on a Friday")), "{answer}");
-    }
-
-    /// The server is killed while the hook waits, and comes back on the same port: the hook holds on.
-    async fn a_hook_holds_on_through_a_restart(database) {
-        let store = TestDatabase::create(database).await?;
-        let mut server = ServerProcess::on(&store, &[]).await?;
-        let machine = Arc::new(Machine::new(server.url())?);
-        machine.run(&["pair", "--self"]).await?;
-        machine.hook("PreToolUse", &json!({"tool_use_id": "toolu_01"})).await?;
-        let asking = tokio::spawn({
-            let machine = machine.clone();
-            async move { machine.hook("PermissionRequest", &json!({})).await }
-        });
-        let waiting = until(&machine, &["approvals"], |list| list.as_array().is_some_and(|list| list.len() == 1)).await?;
-        let id = waiting[0]["approval_id"].as_str().context("it has an id")?;
-
-        let port = server.url().rsplit(':').next().context("the server has a port")?.to_owned();
-        server.kill().await?;
-        let _server = ServerProcess::on(&store, &[("PORT", &port)]).await?;
-        machine.run(&["approvals", "approve", id]).await?;
-        let answer: Value = serde_json::from_str(&asking.await??)?;
-        ensure!(answer["hookSpecificOutput"]["decision"]["behavior"] == "allow", "the agent is told {answer}");
     }
 }

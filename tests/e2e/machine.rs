@@ -1,13 +1,14 @@
 //! A machine with a project on it, where `flightdeck` is run: folders and variables that no other test shares.
 
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use flightdeck_tests::process::program;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 pub(crate) struct Machine {
     folder: TempDir,
@@ -42,7 +43,7 @@ impl Machine {
 
     /// Runs `flightdeck`, which must succeed, and gives what it printed.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Result<String> {
-        self.run_with_input(arguments, "").await
+        said(self.start(arguments, "").await?, &arguments.join(" ")).await
     }
 
     /// Runs `flightdeck --json`, which must succeed, and gives what it printed.
@@ -53,6 +54,12 @@ impl Machine {
 
     /// Gives the hook an event of the agent's, as the agent does. The event happens in this machine's project.
     pub(crate) async fn hook(&self, event: &str, more: &Value) -> Result<String> {
+        let hook = self.start_hook(event, more).await?;
+        said(hook, &format!("hook {event}")).await
+    }
+
+    /// Starts a hook and leaves it to itself, so that it can be killed.
+    pub(crate) async fn start_hook(&self, event: &str, more: &Value) -> Result<Child> {
         let mut input = json!({
             "session_id": "a95b94b6-b297-4576-8b95-eead7cf363e2",
             "transcript_path": "/nowhere.jsonl",
@@ -65,18 +72,36 @@ impl Machine {
         if let (Some(input), Some(more)) = (input.as_object_mut(), more.as_object()) {
             input.extend(more.clone());
         }
-        self.run_with_input(&["hook", "claude-code", "--timeout", "60"], &input.to_string()).await
+        self.start(&["hook", "claude-code", "--timeout", "60"], &input.to_string()).await
     }
 
-    async fn run_with_input(&self, arguments: &[&str], input: &str) -> Result<String> {
+    async fn start(&self, arguments: &[&str], input: &str) -> Result<Child> {
         let mut child = self.command(arguments)?.spawn().context("starting flightdeck")?;
         let mut stdin = child.stdin.take().context("it has a stdin")?;
         // Whoever does not read its input may close it.
         drop(stdin.write_all(input.as_bytes()).await);
         drop(stdin);
-        let output = child.wait_with_output().await?;
-        let errors = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "flightdeck {arguments:?} ended with {}: {errors}", output.status);
-        Ok(String::from_utf8(output.stdout)?)
+        Ok(child)
+    }
+}
+
+/// Waits for a program to end well, and gives what it printed.
+pub(crate) async fn said(program: Child, what: &str) -> Result<String> {
+    let output = program.wait_with_output().await?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "flightdeck {what} ended with {}: {errors}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Asks until the answer is as it should be; what an agent's hook does beside the agent has no other end to wait for.
+pub(crate) async fn until(machine: &Machine, arguments: &[&str], right: impl Fn(&Value) -> bool) -> Result<Value> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let answer = machine.json(arguments).await?;
+        if right(&answer) {
+            return Ok(answer);
+        }
+        ensure!(Instant::now() < deadline, "flightdeck {arguments:?} still prints {answer}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -10,6 +10,7 @@
 pub mod client;
 pub mod coverage;
 pub mod database;
+pub mod descriptors;
 pub mod document;
 pub mod judge;
 pub mod process;

@@ -59,10 +59,26 @@ impl Connection {
             }
         };
         let (status, length) = read_head(&self.buffer[..head])?;
+        let Some(length) = length else {
+            return self.receive_chunks(status, head).await;
+        };
         while self.buffer.len() < head + length {
             self.more().await?;
         }
         Ok(Answer { status, body: &self.buffer[head..head + length] })
+    }
+
+    /// A chunked body of one chunk, which is how a long poll answers; its end follows in the same packet or the next.
+    async fn receive_chunks(&mut self, status: u16, head: usize) -> Result<Answer<'_>> {
+        while !self.buffer[head..].ends_with(b"\r\n0\r\n\r\n") {
+            self.more().await?;
+        }
+        let line = find(&self.buffer[head..], b"\r\n").context("a chunk has no size")?;
+        let size = std::str::from_utf8(&self.buffer[head..head + line]).context("a chunk's size is not text")?;
+        let size = usize::from_str_radix(size, 16).context("a chunk's size is not a number")?;
+        let body = head + line + 2;
+        ensure!(body + size + 7 == self.buffer.len(), "the answer has several chunks, which this client does not read");
+        Ok(Answer { status, body: &self.buffer[body..body + size] })
     }
 
     async fn more(&mut self) -> Result<()> {
@@ -75,8 +91,8 @@ impl Connection {
     }
 }
 
-/// The status, and the body's length.
-fn read_head(head: &[u8]) -> Result<(u16, usize)> {
+/// The status, and the body's length unless it is chunked.
+fn read_head(head: &[u8]) -> Result<(u16, Option<usize>)> {
     let status = head
         .get(9..12)
         .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())
@@ -86,13 +102,13 @@ fn read_head(head: &[u8]) -> Result<(u16, usize)> {
         let (name, value) = (&line[..colon], &line[colon + 1..]);
         if name.eq_ignore_ascii_case(b"content-length") {
             let text = std::str::from_utf8(value).context("Content-Length is not text")?;
-            return Ok((status, text.trim().parse().context("Content-Length is not a number")?));
+            return Ok((status, Some(text.trim().parse().context("Content-Length is not a number")?)));
         }
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            bail!("the answer is chunked, which this client does not understand");
+            return Ok((status, None));
         }
     }
-    Ok((status, 0))
+    Ok((status, Some(0)))
 }
 
 /// Where `needle` begins.

@@ -48,7 +48,8 @@ pub trait ApprovalsApi: Send + Sync + 'static {
     /// Decide an approval.
     ///
     /// The first decision wins. The same decision again is answered the same; a different one is refused and told
-    /// which one won.
+    /// which one won. Only a person's device decides, by its token or its own signing key: the machine's own key is
+    /// refused.
     ///
     /// `POST /v1/approvals/{approval_id}/decision`
     ///
@@ -64,7 +65,8 @@ pub trait ApprovalsApi: Send + Sync + 'static {
 
     /// Decide several approvals at once.
     ///
-    /// Each is decided on its own; one that is refused does not hold back the others.
+    /// Each is decided on its own; one that is refused does not hold back the others. Only a person's device decides:
+    /// a request that the machine's own key signed is refused as a whole.
     ///
     /// `POST /v1/approvals/decisions`
     ///
@@ -267,6 +269,7 @@ impl DeclaredErrors for DecideApprovalErrors {
         ErrorCode::NonceReused,
         ErrorCode::RateLimited,
         ErrorCode::ApprovalNotFound,
+        ErrorCode::DeviceRequired,
         ErrorCode::ApprovalConflict,
         ErrorCode::ApprovalExpired,
     ];
@@ -295,5 +298,6 @@ impl DeclaredErrors for DecideApprovalsErrors {
         ErrorCode::SignatureInvalid,
         ErrorCode::NonceReused,
         ErrorCode::RateLimited,
+        ErrorCode::DeviceRequired,
     ];
 }

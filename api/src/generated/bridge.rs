@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::generated::errors::ErrorCode;
 use crate::generated::types;
-use crate::support::{ApiError, Context, DeclaredErrors, Json, Location, Path, Problems, Query, Refused};
+use crate::support::{ApiError, Context, DeclaredErrors, Json, Later, Location, Path, Problems, Query, Refused};
 
 /// What the server does behind the `bridge` surface.
 pub trait BridgeApi: Send + Sync + 'static {
@@ -64,7 +64,7 @@ pub trait BridgeApi: Send + Sync + 'static {
         context: &Context,
         approval_id: Uuid,
         parameters: WaitForApprovalParameters,
-    ) -> impl Future<Output = Result<types::ApprovalVerdict, ApiError>> + Send;
+    ) -> impl Future<Output = Result<Later<types::ApprovalVerdict>, ApiError>> + Send;
 
     /// Say that the verdict arrived, or was acted on.
     ///
@@ -164,7 +164,7 @@ impl<T: BridgeApi> BridgeEndpoints<T> {
             validator(minimum(value = "0"), maximum(value = "600"))
         )]
         timeout: Query<u64>,
-    ) -> Result<Json<types::ApprovalVerdict>, Refused<WaitForApprovalErrors>> {
+    ) -> Result<Later<types::ApprovalVerdict>, Refused<WaitForApprovalErrors>> {
         let approval_id = approval_id.0;
         let parameters = WaitForApprovalParameters { timeout: timeout.0 };
         let mut problems = Problems::new();
@@ -173,7 +173,7 @@ impl<T: BridgeApi> BridgeEndpoints<T> {
             return Err(Refused::new(error, &context));
         }
         match self.api.wait_for_approval(&context, approval_id, parameters).await {
-            Ok(value) => Ok(Json(value)),
+            Ok(later) => Ok(later),
             Err(error) => Err(Refused::new(error, &context)),
         }
     }
@@ -225,6 +225,7 @@ impl DeclaredErrors for SubmitEventErrors {
         ErrorCode::BodyTimeout,
         ErrorCode::IdempotencyKeyReused,
         ErrorCode::CredentialMissing,
+        ErrorCode::DeviceRevoked,
         ErrorCode::TimestampInvalid,
         ErrorCode::TimestampSkewed,
         ErrorCode::WorkspaceUnknown,
@@ -251,6 +252,7 @@ impl DeclaredErrors for RequestApprovalErrors {
         ErrorCode::BodyTimeout,
         ErrorCode::IdempotencyKeyReused,
         ErrorCode::CredentialMissing,
+        ErrorCode::DeviceRevoked,
         ErrorCode::TimestampInvalid,
         ErrorCode::TimestampSkewed,
         ErrorCode::WorkspaceUnknown,
@@ -285,6 +287,7 @@ impl DeclaredErrors for WaitForApprovalErrors {
         ErrorCode::OriginNotAllowed,
         ErrorCode::InvalidRequest,
         ErrorCode::CredentialMissing,
+        ErrorCode::DeviceRevoked,
         ErrorCode::TimestampInvalid,
         ErrorCode::TimestampSkewed,
         ErrorCode::WorkspaceUnknown,
@@ -309,6 +312,7 @@ impl DeclaredErrors for AcknowledgeApprovalErrors {
         ErrorCode::BodyTooLarge,
         ErrorCode::BodyTimeout,
         ErrorCode::CredentialMissing,
+        ErrorCode::DeviceRevoked,
         ErrorCode::TimestampInvalid,
         ErrorCode::TimestampSkewed,
         ErrorCode::WorkspaceUnknown,
@@ -334,6 +338,7 @@ impl DeclaredErrors for WithdrawApprovalErrors {
         ErrorCode::BodyTooLarge,
         ErrorCode::BodyTimeout,
         ErrorCode::CredentialMissing,
+        ErrorCode::DeviceRevoked,
         ErrorCode::TimestampInvalid,
         ErrorCode::TimestampSkewed,
         ErrorCode::WorkspaceUnknown,

@@ -60,6 +60,8 @@ pub enum ErrorCode {
     RunNotFound,
     /// There is no such approval, or it is not yours to see.
     ApprovalNotFound,
+    /// This must be done by a person's device, and the machine's own key is none.
+    DeviceRequired,
     /// The approval has been decided already, and differently.
     ApprovalConflict,
     /// The approval expired or was withdrawn before this decision.
@@ -98,6 +100,7 @@ impl ErrorCode {
         Self::DeviceNotFound,
         Self::RunNotFound,
         Self::ApprovalNotFound,
+        Self::DeviceRequired,
         Self::ApprovalConflict,
         Self::ApprovalExpired,
         Self::ApprovalPending,
@@ -133,6 +136,7 @@ impl ErrorCode {
             Self::DeviceNotFound => "device_not_found",
             Self::RunNotFound => "run_not_found",
             Self::ApprovalNotFound => "approval_not_found",
+            Self::DeviceRequired => "device_required",
             Self::ApprovalConflict => "approval_conflict",
             Self::ApprovalExpired => "approval_expired",
             Self::ApprovalPending => "approval_pending",
@@ -169,6 +173,7 @@ impl ErrorCode {
             Self::DeviceNotFound => 404,
             Self::RunNotFound => 404,
             Self::ApprovalNotFound => 404,
+            Self::DeviceRequired => 403,
             Self::ApprovalConflict => 409,
             Self::ApprovalExpired => 409,
             Self::ApprovalPending => 409,
@@ -205,6 +210,7 @@ impl ErrorCode {
             Self::DeviceNotFound => false,
             Self::RunNotFound => false,
             Self::ApprovalNotFound => false,
+            Self::DeviceRequired => false,
             Self::ApprovalConflict => false,
             Self::ApprovalExpired => false,
             Self::ApprovalPending => false,
@@ -243,6 +249,7 @@ impl ErrorCode {
             Self::DeviceNotFound => "There is no such device, or it is not yours to see.",
             Self::RunNotFound => "There is no such run, or it is not yours to see.",
             Self::ApprovalNotFound => "There is no such approval, or it is not yours to see.",
+            Self::DeviceRequired => "This must be done by a person's device, and the machine's own key is none.",
             Self::ApprovalConflict => "The approval has been decided already, and differently.",
             Self::ApprovalExpired => "The approval expired or was withdrawn before this decision.",
             Self::ApprovalPending => "The approval is not decided yet, so there is no verdict to acknowledge.",
@@ -283,6 +290,7 @@ impl ErrorCode {
             Self::DeviceNotFound => "List the devices that you can see.",
             Self::RunNotFound => "List the runs that you can see.",
             Self::ApprovalNotFound => "List the approvals that you can see.",
+            Self::DeviceRequired => "Decide on a paired device, or pair this terminal as one.",
             Self::ApprovalConflict => "Nothing more to do; `details` names the decision that won.",
             Self::ApprovalExpired => "Nothing more to do; the agent asks again if it still needs an answer.",
             Self::ApprovalPending => "Wait for the verdict first.",

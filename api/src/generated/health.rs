@@ -150,6 +150,11 @@ impl DeclaredErrors for GetMetricsErrors {
         ErrorCode::CredentialMissing,
         ErrorCode::CredentialInvalid,
         ErrorCode::DeviceRevoked,
+        ErrorCode::TimestampInvalid,
+        ErrorCode::TimestampSkewed,
+        ErrorCode::WorkspaceUnknown,
+        ErrorCode::SignatureInvalid,
+        ErrorCode::NonceReused,
         ErrorCode::RateLimited,
     ];
 }

@@ -18,7 +18,8 @@ pub trait MobileApi: Send + Sync + 'static {
     /// Decide, as the inherited mobile client does.
     ///
     /// The first decision wins. The same decision again is answered the same; a different one is refused and told
-    /// which one won.
+    /// which one won. Only a person's device decides: the machine's own key is refused. In development a client on
+    /// the same machine needs no credential.
     ///
     /// `POST /mobile/approval/{approval_id}/decision`
     ///
@@ -88,6 +89,7 @@ impl DeclaredErrors for DecideMobileApprovalErrors {
         ErrorCode::NonceReused,
         ErrorCode::RateLimited,
         ErrorCode::ApprovalNotFound,
+        ErrorCode::DeviceRequired,
         ErrorCode::ApprovalConflict,
         ErrorCode::ApprovalExpired,
     ];

@@ -56,7 +56,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         method: "GET",
         path: "/metrics",
         surface: "health",
-        security: &[&["deviceToken"], &["deviceId"]],
+        security: &[&["deviceToken"], &["signature"], &["deviceId"]],
         errors: health::GetMetricsErrors::CODES,
         idempotent: false,
     },

@@ -52,6 +52,7 @@ pub trait PairingApi: Send + Sync + 'static {
     ///
     /// Called by the machine that started the pairing, with its poll token. Waits for at most `timeout` seconds, and
     /// answers `PENDING` if no device has come by then. The outcome can be read until the pairing's `expires_at`.
+    /// From then on the answer is `EXPIRED` for an hour; after that the token is unknown.
     ///
     /// `GET /pair/result`
     ///
@@ -156,6 +157,8 @@ impl DeclaredErrors for StartPairingErrors {
         ErrorCode::BodyTooLarge,
         ErrorCode::BodyTimeout,
         ErrorCode::IdempotencyKeyReused,
+        ErrorCode::CredentialMissing,
+        ErrorCode::DeviceRevoked,
         ErrorCode::TimestampInvalid,
         ErrorCode::TimestampSkewed,
         ErrorCode::WorkspaceUnknown,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::generated::errors::ErrorCode;
 use crate::generated::types;
-use crate::support::{ApiError, Context, DeclaredErrors, Json, Location, Path, Problems, Query, Refused};
+use crate::support::{ApiError, Context, DeclaredErrors, Json, Location, Path, Pattern, Problems, Query, Refused};
 
 /// What the server does behind the `runs` surface.
 pub trait RunsApi: Send + Sync + 'static {
@@ -44,7 +44,9 @@ pub trait RunsApi: Send + Sync + 'static {
     /// Read a run's timeline.
     ///
     /// Events with a `seq` above `since_seq`, in order, without gaps. When there are none yet, waits for at most
-    /// `timeout` seconds for the next one. To follow a run, pass the `last_seq` of each answer to the next call.
+    /// `timeout` seconds for the next one. To follow a run, pass the `last_seq` of each answer to the next call. A
+    /// page ends early at about 1 MiB of payloads: fewer events than `limit` does not mean the end, an empty answer
+    /// does.
     ///
     /// `GET /v1/runs/{run_id}/events`
     ///
@@ -81,7 +83,7 @@ impl<T: RunsApi> RunsEndpoints<T> {
         context: Context,
         #[oai(name = "workspace_id")] workspace_id: Query<Option<Uuid>>,
         #[oai(name = "status", validator(max_items = 5))] status: Query<Option<Vec<types::RunStatus>>>,
-        #[oai(name = "provider", validator(max_length = 100))] provider: Query<Option<String>>,
+        #[oai(name = "provider", validator(max_length = 100, pattern = "^[^\\x00]*$"))] provider: Query<Option<String>>,
         #[oai(
             name = "limit",
             default = "default_list_runs_limit",
@@ -100,7 +102,9 @@ impl<T: RunsApi> RunsEndpoints<T> {
         let mut problems = Problems::new();
         problems.max_items(&Location::Parameter("status"), parameters.status.len(), 5);
         if let Some(value) = &parameters.provider {
-            problems.max_length(&Location::Parameter("provider"), value, 100);
+            let here = Location::Parameter("provider");
+            problems.max_length(&here, value, 100);
+            problems.pattern(&here, value, &LIST_RUNS_PROVIDER_PATTERN);
         }
         let here = Location::Parameter("limit");
         problems.minimum(&here, parameters.limit, 1);
@@ -169,6 +173,8 @@ impl<T: RunsApi> RunsEndpoints<T> {
         }
     }
 }
+
+static LIST_RUNS_PROVIDER_PATTERN: Pattern = Pattern::new("^[^\\x00]*$");
 
 /// The parameters of [`RunsApi::list_runs`].
 #[derive(Debug, Clone, PartialEq)]

@@ -111,6 +111,7 @@ codes! {
     ExampleStray "0320" Error "an example belongs to no operation"
     SchemeUnused "0321" Warning "no operation uses a security scheme"
     RepeatableForm "0322" Error "`x-repeatable` on another method than POST or PATCH, or beside `x-idempotent`"
+    LongPollForm "0323" Error "`x-long-poll` on another method than GET, or without one JSON answer"
 
     ErrorUnknown "0401" Error "an error code that the catalogue does not have"
     ErrorImplied "0402" Error "`x-errors` repeats a code that the operation's shape implies"

@@ -15,7 +15,20 @@ pub struct CatalogueEntry {
     pub retryable: bool,
     pub message: String,
     pub action: String,
-    pub implied_by: Option<Located<ImpliedBy>>,
+    /// The shapes that imply it; one of them is enough. Empty for a code that operations declare.
+    pub implied_by: Vec<Located<ImpliedBy>>,
+}
+
+impl CatalogueEntry {
+    /// The first of its shapes that an operation has.
+    pub fn implied_in(&self, operation: &OperationDocument) -> Option<&Located<ImpliedBy>> {
+        self.implied_by.iter().find(|rule| rule.value.applies_to(operation))
+    }
+
+    /// Whether it is also answered outside any operation.
+    pub fn is_outside(&self) -> bool {
+        self.implied_by.iter().any(|rule| rule.value == ImpliedBy::Server)
+    }
 }
 
 /// The shape of an operation that makes a code possible.
@@ -73,7 +86,7 @@ impl ImpliedBy {
 pub fn codes_of<'a>(errors: &'a IndexMap<String, CatalogueEntry>, operation: &OperationDocument) -> Vec<&'a str> {
     let possible = errors.values().filter(|entry| {
         let declared = operation.errors.iter().any(|code| code.value == entry.code.value);
-        declared || entry.implied_by.as_ref().is_some_and(|rule| rule.value.applies_to(operation))
+        declared || entry.implied_in(operation).is_some()
     });
     possible.map(|entry| entry.code.value.as_str()).collect()
 }
@@ -96,7 +109,7 @@ fn one(reader: &mut Reader<'_>, entry: &Entry) -> Option<CatalogueEntry> {
     let retryable = fields.boolean(reader, "retryable").unwrap_or_default();
     let message = fields.need_prose(reader, "message");
     let action = fields.need_prose(reader, "action");
-    let implied_by = fields.text(reader, "implied_by").and_then(|text| implied_by(reader, &text));
+    let implied_by = implied_by(reader, &mut fields);
     fields.close(reader);
     Some(CatalogueEntry {
         code: Located::new(entry.key.clone(), entry.key_at),
@@ -126,7 +139,37 @@ fn status(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> u16 {
     }
 }
 
-fn implied_by(reader: &mut Reader<'_>, text: &Located<String>) -> Option<Located<ImpliedBy>> {
+/// One shape, or a list of shapes.
+fn implied_by(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<Located<ImpliedBy>> {
+    const KEY: &str = "implied_by";
+    let Some(entry) = fields.get(KEY) else {
+        return Vec::new();
+    };
+    let Some(items) = entry.value.as_list() else {
+        return fields.text(reader, KEY).and_then(|text| rule(reader, &text)).into_iter().collect();
+    };
+    if items.is_empty() {
+        let hint = "name a shape, or leave `implied_by` out";
+        reader.problems.report(Code::ErrorImpliedBy, entry.value.at, "the list of shapes is empty", hint);
+    }
+    let mut rules: Vec<Located<ImpliedBy>> = Vec::new();
+    for text in fields.texts(reader, KEY) {
+        let Some(rule) = rule(reader, &text) else { continue };
+        match rules.iter().find(|other| other.value == rule.value) {
+            Some(first) => reader.problems.report_with(
+                Code::ErrorImpliedBy,
+                rule.at,
+                format!("`{text}` is named twice"),
+                "keep one of them",
+                vec![(first.at, "first here".to_owned())],
+            ),
+            None => rules.push(rule),
+        }
+    }
+    rules
+}
+
+fn rule(reader: &mut Reader<'_>, text: &Located<String>) -> Option<Located<ImpliedBy>> {
     let rule = ImpliedBy::parse(&text.value);
     if rule.is_none() {
         reader.problems.report(

@@ -48,6 +48,8 @@ pub struct OperationDocument {
     pub idempotent: Option<Span>,
     /// Where it says that it may be repeated.
     pub repeatable: Option<Span>,
+    /// Where `x-long-poll: true` stands.
+    pub long_poll: Option<Span>,
     pub pagination: Option<PaginationDocument>,
     pub mentions: Vec<Mention>,
 }
@@ -125,6 +127,7 @@ fn read_one(reader: &mut Reader<'_>, entry: &Entry, method: Method) -> Option<Op
         security: Vec::new(),
         idempotent: fields.flag(reader, "x-idempotent"),
         repeatable: fields.flag(reader, "x-repeatable"),
+        long_poll: fields.flag(reader, "x-long-poll"),
         pagination: None,
         mentions: Vec::new(),
     };

@@ -29,17 +29,17 @@ pub fn check(sources: &Sources, documents: &Documents, problems: &mut Problems) 
         used.extend(codes_of(&documents.errors, operation));
     }
     for entry in documents.errors.values() {
-        let rule = entry.implied_by.as_ref();
-        if let Some(rule) = rule
-            && let ImpliedBy::Scheme(scheme) = &rule.value
-            && !documents.route_map.schemes.contains_key(scheme)
-        {
-            let message = format!("openapi.yaml declares no scheme `{scheme}`");
-            problems.report(Code::ErrorImpliedBy, rule.at, message, "name one of `components.securitySchemes`");
-            continue;
+        let mut sound = true;
+        for rule in &entry.implied_by {
+            if let ImpliedBy::Scheme(scheme) = &rule.value
+                && !documents.route_map.schemes.contains_key(scheme)
+            {
+                let message = format!("openapi.yaml declares no scheme `{scheme}`");
+                problems.report(Code::ErrorImpliedBy, rule.at, message, "name one of `components.securitySchemes`");
+                sound = false;
+            }
         }
-        let outside = rule.is_some_and(|rule| rule.value == ImpliedBy::Server);
-        if !outside && !used.contains(entry.code.value.as_str()) {
+        if sound && !entry.is_outside() && !used.contains(entry.code.value.as_str()) {
             problems.report(
                 Code::ErrorUnused,
                 entry.code.at,
@@ -71,8 +71,7 @@ fn declared(documents: &Documents, operation: &OperationDocument, problems: &mut
             );
             continue;
         };
-        let implied = entry.implied_by.as_ref().filter(|rule| rule.value.applies_to(operation));
-        if let Some(rule) = implied {
+        if let Some(rule) = entry.implied_in(operation) {
             problems.report_with(
                 Code::ErrorImplied,
                 code.at,
@@ -81,7 +80,7 @@ fn declared(documents: &Documents, operation: &OperationDocument, problems: &mut
                 vec![(rule.at, "implied here".to_owned())],
             );
         }
-        if entry.implied_by.as_ref().is_some_and(|rule| rule.value == ImpliedBy::Server) {
+        if entry.is_outside() {
             let message = format!("`{code}` is answered outside any operation");
             problems.report(Code::ErrorImplied, code.at, message, "leave it out of `x-errors`");
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::{Code, Problems};
 use crate::document::{Documents, OperationDocument, SurfaceDocument};
-use crate::ir::Method;
+use crate::ir::{Content, Method};
 use crate::lint::verbs;
 use crate::names;
 
@@ -28,6 +28,7 @@ pub fn check(documents: &Documents, problems: &mut Problems) {
         body(operation, problems);
         idempotency(operation, problems);
         repetition(operation, problems);
+        long_poll(operation, problems);
     }
     security(documents, problems);
 }
@@ -115,6 +116,24 @@ fn repetition(operation: &OperationDocument, problems: &mut Problems) {
             "what changes nothing when it is repeated needs no idempotency key",
             "keep `x-idempotent` where a repetition has an effect, and `x-repeatable` where it has none",
             vec![(idempotent, "the key".to_owned())],
+        );
+    }
+}
+
+fn long_poll(operation: &OperationDocument, problems: &mut Problems) {
+    let Some(at) = operation.long_poll else {
+        return;
+    };
+    let one_json = match operation.successes.as_slice() {
+        [only] => only.status == 200 && matches!(only.content, Some(Content::Json { .. })),
+        _ => false,
+    };
+    if operation.method != Method::Get || !one_json {
+        problems.report(
+            Code::LongPollForm,
+            at,
+            "only a GET with one JSON answer can be a long poll",
+            "drop it, or give the operation that form: the answer's head is sent before its body is known",
         );
     }
 }

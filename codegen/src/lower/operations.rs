@@ -68,6 +68,7 @@ fn one(
         security: security.map(|schemes| schemes.iter().map(|scheme| scheme.value.clone()).collect()).collect(),
         idempotent: operation.idempotent.is_some(),
         repeatable: operation.repeatable.is_some() || operation.method.is_repeatable(),
+        long_poll: operation.long_poll.is_some(),
     }
 }
 

@@ -70,6 +70,7 @@ Examples:
   flightdeck pair --url http://192.168.1.20:8787   an address that the phone can reach
   flightdeck pair --self                           no phone: this terminal decides
   flightdeck pair --add-device                     one more device for this project
+  flightdeck pair --add-device --self              … namely this terminal, so that it may decide
   flightdeck pair complete K7Q2-…                  in another terminal, in place of the phone";
 
 #[derive(Debug, Args)]
@@ -120,6 +121,9 @@ pub(crate) struct Unpair {
 
 const APPROVALS_EXAMPLES: &str = "\
 An ID may be shortened to its first letters, as long as it stays unique.
+
+The key of this machine may look and ask, but not decide, because agents have it too. A device decides: the phone, or
+this terminal after `flightdeck pair --self` (in a paired project: `flightdeck pair --add-device --self`).
 
 Examples:
   flightdeck approvals                       what waits
@@ -236,6 +240,10 @@ pub(crate) struct Install {
     #[arg(long, value_enum)]
     pub(crate) gate: Option<Gate>,
 
+    /// What happens when Flightdeck gives no verdict [default: as config.toml says, else ask].
+    #[arg(long, value_enum)]
+    pub(crate) when_unreachable: Option<WhenUnreachable>,
+
     /// How many seconds the agent waits there. A day, because a person may be asleep; the hook itself answers just
     /// before.
     #[arg(long, default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(10..=2_592_000))]
@@ -275,7 +283,8 @@ pub(crate) struct Hook {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum HookCommand {
-    /// Handle one event of Claude Code: JSON on stdin, at most one JSON answer on stdout. Always exits with 0.
+    /// Handle one event of Claude Code: JSON on stdin, at most one JSON answer on stdout. Exits with 0, unless the gate
+    /// pre-tool-use could not be answered.
     ClaudeCode {
         /// Which event asks for an approval.
         #[arg(long, value_enum)]

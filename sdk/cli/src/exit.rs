@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use flightdeck_sdk::Error as SdkError;
+use flightdeck_sdk::{Error as SdkError, ErrorCode};
 
 /// The exit codes. They are documented in the README and in `--help`; scripts rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,7 @@ pub(crate) fn exit_of(error: &anyhow::Error) -> Exit {
     match error.downcast_ref::<SdkError>() {
         Some(SdkError::Connection { .. } | SdkError::Timeout { .. }) => Exit::Unreachable,
         Some(SdkError::Credentials { .. }) => Exit::NotPaired,
+        Some(SdkError::Api(refusal)) if refusal.code == ErrorCode::DeviceRequired => Exit::NotPaired,
         Some(SdkError::Api(refusal)) => match refusal.status {
             401 => Exit::NotPaired,
             409 => Exit::Conflict,

@@ -57,15 +57,14 @@ fn wrong_usage(error: &clap::Error) -> ExitCode {
 }
 
 fn run_hook(command: HookCommand) -> ExitCode {
-    let places = match Places::find() {
-        Ok(places) => places,
-        Err(error) => {
-            term::remark(&format!("flightdeck: {error:#}"));
-            return ExitCode::SUCCESS;
-        }
-    };
     match command {
-        HookCommand::Deliver { session } => hook::deliver(&places, session),
+        HookCommand::Deliver { session } => {
+            match Places::find() {
+                Ok(places) => hook::deliver(&places, session),
+                Err(error) => term::remark(&format!("flightdeck: {error:#}")),
+            }
+            ExitCode::SUCCESS
+        }
         HookCommand::ClaudeCode { gate, timeout, when_unreachable } => {
             let stdin = std::io::stdin();
             if stdin.is_terminal() {
@@ -77,8 +76,7 @@ fn run_hook(command: HookCommand) -> ExitCode {
                 return failure.exit.into();
             }
             let timeout = timeout.map(Duration::from_secs);
-            hook::run(&places, &HookOptions { gate, when_unreachable, timeout }, stdin.lock());
+            hook::run(Places::find(), &HookOptions { gate, when_unreachable, timeout }, stdin.lock())
         }
     }
-    ExitCode::SUCCESS
 }

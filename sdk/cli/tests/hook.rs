@@ -79,8 +79,8 @@ fn an_approval_with_a_note_is_asked_given_received_and_consumed() {
             "GET /bridge/approval/ID/wait",
             "GET /bridge/approval/ID/wait",
             "POST /bridge/approval/ID/ack DELIVERED",
-            "POST /bridge/event TOOL_FINISHED",
             "POST /bridge/approval/ID/ack CONSUMED",
+            "POST /bridge/event TOOL_FINISHED",
         ]
     );
 }
@@ -140,7 +140,7 @@ fn a_denial_tells_the_model_why() {
         }}))
     );
     machine.hook(&[], &fixture("Stop"));
-    assert_eq!(server.what().last().map(String::as_str), Some("POST /bridge/approval/ID/ack CONSUMED"));
+    server.wait_for("POST /bridge/approval/ID/ack CONSUMED");
 }
 
 #[test]
@@ -349,6 +349,77 @@ fn whatever_comes_in_the_hook_ends_well_and_silently() {
     let mut cursor = fixture("PermissionRequest");
     cursor["cursor_version"] = "3.9".into();
     assert_eq!(machine.hook(&[], &cursor), None);
+}
+
+/// An event that is too deep to be read.
+fn deep(name: &str) -> Vec<u8> {
+    let nested = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let mut event = fixture(name);
+    event["tool_input"] = json!({"hook_event_name": "Stop", "deep": "HERE"});
+    event.to_string().replace("\"HERE\"", &nested).into_bytes()
+}
+
+#[test]
+fn what_cannot_be_read_does_not_open_the_gate() {
+    let mut machine = Machine::paired("http://127.0.0.1:9");
+    let large = vec![b' '; 11 * 1024 * 1024];
+    let gate = ["--gate", "pre-tool-use"];
+    let decision = |machine: &Machine, more: &[&str], event: &[u8]| {
+        let given = answer(machine.start_hook(&[&gate, more].concat(), event))?;
+        assert_eq!(given["hookSpecificOutput"]["hookEventName"], "PreToolUse");
+        let reason = given["hookSpecificOutput"]["permissionDecisionReason"].as_str().expect("is text");
+        assert!(reason.starts_with("Flightdeck could not read what is to be done ("), "{reason}");
+        Some(given["hookSpecificOutput"]["permissionDecision"].as_str().expect("is text").to_owned())
+    };
+    for event in [b"".as_slice(), b"{oops", b"[]", b"\xff\xfe", b"{\"session_id\":\"s\"}", &large, &deep("PreToolUse")]
+    {
+        assert_eq!(decision(&machine, &[], event).as_deref(), Some("ask"));
+    }
+    machine.set("FLIGHTDECK_WHEN_UNREACHABLE", "allow");
+    for choice in ["ask", "deny", "allow"] {
+        assert_eq!(decision(&machine, &["--when-unreachable", choice], b"{oops").as_deref(), Some(choice));
+    }
+    assert_eq!(decision(&machine, &[], &deep("PostToolUse")), None, "that is surely another event");
+    assert_eq!(answer(machine.start_hook(&["--gate", "permission-request"], &deep("PermissionRequest"))), None);
+    let elsewhere = Machine::new();
+    let allow = ["--when-unreachable", "allow"];
+    assert_eq!(decision(&elsewhere, &allow, b"{oops").as_deref(), Some("ask"), "nothing is allowed without a pairing");
+}
+
+#[test]
+fn an_answer_that_cannot_be_given_fails_where_silence_would_open_the_gate() {
+    let machine = Machine::paired("http://127.0.0.1:9");
+    machine.config("[hook]\npatience_seconds = 0\n");
+    for (gate, code) in [("pre-tool-use", 1), ("permission-request", 0)] {
+        let event = if code == 1 { "PreToolUse" } else { "PermissionRequest" };
+        let arguments = ["hook", "claude-code", "--gate", gate];
+        let mut child = machine.command(&arguments).stdin(std::process::Stdio::piped()).spawn().expect("starts");
+        drop(child.stdout.take());
+        let event = fixture(event).to_string();
+        child.stdin.take().expect("has a stdin").write_all(event.as_bytes()).expect("writes");
+        assert_eq!(child.wait().expect("ends").code(), Some(code), "{gate}");
+    }
+}
+
+#[test]
+fn the_environment_cannot_point_a_paired_project_elsewhere() {
+    let server = deciding("DENIED", None);
+    let other = deciding("APPROVED", None);
+    let mut machine = Machine::new();
+    machine.pair(&server.url);
+    machine.set("FLIGHTDECK_DELIVERY", "inline");
+    machine.set("FLIGHTDECK_URL", &other.url);
+    let mut event = fixture("PermissionRequest");
+    event["cwd"] = machine.path("project").to_str().expect("is text").into();
+    let denied = machine.hook(&["--timeout", "60"], &event).expect("answers");
+    assert_eq!(denied["hookSpecificOutput"]["decision"]["behavior"], "deny");
+    machine.set("FLIGHTDECK_WORKSPACE_ID", APPROVAL);
+    machine.set("FLIGHTDECK_BRIDGE_SECRET", "another secret");
+    let denied = machine.hook(&["--timeout", "60"], &event).expect("answers");
+    assert_eq!(denied["hookSpecificOutput"]["decision"]["behavior"], "deny");
+    assert!(server.received().iter().all(|received| received.header("x-workspace-id") == Some(WORKSPACE)));
+    assert!(other.what().is_empty(), "{:?}", other.what());
+    assert!(machine.log().contains("FLIGHTDECK_URL in the environment is ignored"), "{}", machine.log());
 }
 
 #[test]

@@ -49,15 +49,14 @@ pub enum Error {
     },
 
     /// The server answered with something that is not what the protocol says.
-    #[error(
-        "the server's answer (HTTP {status}) could not be read: {excerpt:?}; check that the base URL leads to Flightdeck and that this SDK is recent enough"
-    )]
+    #[error("{}", decode_message(*status, excerpt))]
     Decode {
         /// The HTTP status.
         status: u16,
-        /// The beginning of the body.
+        /// The beginning of a body that is not JSON, such as a proxy's page. Empty for JSON: an answer of Flightdeck
+        /// may hold secrets, and errors end up in logs.
         excerpt: String,
-        /// What is wrong, and where.
+        /// What is wrong, and where. Of JSON it names the place, and never a value.
         #[source]
         source: Cause,
     },
@@ -196,6 +195,14 @@ impl Error {
     pub(crate) fn protocol(reason: &'static str) -> Self {
         Self::Decode { status: 200, excerpt: String::new(), source: reason.into() }
     }
+}
+
+fn decode_message(status: u16, excerpt: &str) -> String {
+    let shown = if excerpt.is_empty() { String::new() } else { format!(": {excerpt:?}") };
+    format!(
+        "the server's answer (HTTP {status}) could not be read{shown}; check that the base URL leads to Flightdeck and \
+         that this SDK is recent enough"
+    )
 }
 
 fn connection_message(server: &str, maybe_delivered: bool) -> String {

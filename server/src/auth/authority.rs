@@ -11,6 +11,7 @@ use super::signature::Signature;
 use super::{Caller, Keys, Limit, Limits, Nonces, Signed, tokens};
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
+use crate::http::names_this_machine;
 use crate::log::{Log, Work};
 use crate::secret::Secret;
 use crate::store::devices::{self, DeviceRow};
@@ -68,6 +69,20 @@ impl Authority {
     /// # Errors
     /// One of the 401 codes of signatures, or `unavailable`.
     pub async fn signed(&self, context: &Context, named: Option<Uuid>) -> Result<Signed, ApiError> {
+        self.signed_within(context, named, None).await
+    }
+
+    /// Like [`Authority::signed`], and counts the request against a limit of its workspace: before its nonce is spent, so
+    /// that what is refused costs nothing.
+    ///
+    /// # Errors
+    /// One of the 401 codes of signatures, `rate_limited`, or `unavailable`.
+    pub async fn signed_within(
+        &self,
+        context: &Context,
+        named: Option<Uuid>,
+        limit: Option<Limit>,
+    ) -> Result<Signed, ApiError> {
         let now = self.0.clock.now();
         let signature = Signature::read(context, now)?;
         let workspace_id = workspace(context, named)?;
@@ -82,6 +97,9 @@ impl Authority {
                 None
             }
         };
+        if let Some(limit) = limit {
+            self.0.limits.count(limit, workspace_id.unwrap_or_default().as_u128())?;
+        }
         let nonce = self
             .0
             .nonces
@@ -113,6 +131,16 @@ impl Authority {
     /// One of the 401 codes, `rate_limited`, or `unavailable`.
     pub async fn supervisor(&self, context: &Context) -> Result<Caller, ApiError> {
         let caller = self.known_supervisor(context, None).await?;
+        let caller = caller.ok_or_else(|| ApiError::new(ErrorCode::CredentialMissing))?;
+        self.count(of_some_workspace(caller)?)
+    }
+
+    /// Like [`Authority::supervisor`], for what belongs to no workspace: the server's own secret may sign for it.
+    ///
+    /// # Errors
+    /// One of the 401 codes, `rate_limited`, or `unavailable`.
+    pub async fn operator(&self, context: &Context) -> Result<Caller, ApiError> {
+        let caller = self.known_supervisor(context, None).await?;
         self.count(caller.ok_or_else(|| ApiError::new(ErrorCode::CredentialMissing))?)
     }
 
@@ -124,7 +152,7 @@ impl Authority {
     pub async fn mobile(&self, context: &Context, named: Option<Uuid>) -> Result<Caller, ApiError> {
         let caller = self.known_supervisor(context, named).await?;
         self.count(match caller {
-            Some(caller) => caller,
+            Some(caller) => of_some_workspace(caller)?,
             None if self.is_local(context) => Caller::Local,
             None => return Err(ErrorCode::CredentialMissing.into()),
         })
@@ -144,11 +172,15 @@ impl Authority {
         Ok(Some(row))
     }
 
-    /// Whether the request comes from this machine, in development, and through no proxy.
+    /// Whether the request comes from this machine, in development, and through no proxy: a proxy that adds no header of
+    /// its own still asks for the name by which it is known.
     #[must_use]
     pub fn is_local(&self, context: &Context) -> bool {
         let loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
-        self.0.development && !context.forwarded() && context.peer().is_some_and(|peer| loopback(peer.ip()))
+        self.0.development
+            && !context.forwarded()
+            && context.peer().is_some_and(|peer| loopback(peer.ip()))
+            && context.header("Host").is_none_or(names_this_machine)
     }
 
     async fn known_supervisor(&self, context: &Context, named: Option<Uuid>) -> Result<Option<Caller>, ApiError> {
@@ -200,6 +232,14 @@ impl Authority {
         };
         self.0.limits.count(Limit::Device, who)?;
         Ok(caller)
+    }
+}
+
+/// The server's own secret opens no workspace.
+fn of_some_workspace(caller: Caller) -> Result<Caller, ApiError> {
+    match caller {
+        Caller::Workspace(Signed { workspace_id: None, .. }) => Err(ErrorCode::WorkspaceUnknown.into()),
+        caller => Ok(caller),
     }
 }
 

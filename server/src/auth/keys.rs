@@ -7,6 +7,7 @@ use dashmap::DashMap;
 use uuid::Uuid;
 
 use super::Seal;
+use crate::clock::Clock;
 use crate::log::{CommitListener, Committed};
 use crate::secret::Secret;
 use crate::store::workspaces::{self, BridgeKeyRow};
@@ -23,20 +24,39 @@ pub struct Key {
 /// Workspaces whose keys are kept at most. Beyond, the memory is emptied and fills again.
 const MAX_WORKSPACES: usize = 10_000;
 
+/// How long keys are kept, in milliseconds. What changes here is known at once, by the log; this is how late a server
+/// notices what changed through another one.
+const LIFETIME: i64 = 2_000;
+
 /// Finds the keys of a workspace.
-#[derive(Debug)]
 pub struct Keys {
     store: Store,
     seal: Seal,
-    cache: DashMap<Uuid, Arc<[Key]>>,
+    clock: Arc<dyn Clock>,
+    /// With the time at which they were read.
+    cache: DashMap<Uuid, (i64, Arc<[Key]>)>,
     /// Counts changes, so that keys read before one are not kept after it.
     changes: AtomicU64,
 }
 
 impl Keys {
     #[must_use]
-    pub fn new(store: Store, seal: Seal) -> Self {
-        Self { store, seal, cache: DashMap::new(), changes: AtomicU64::new(0) }
+    pub fn new(store: Store, seal: Seal, clock: Arc<dyn Clock>) -> Self {
+        Self { store, seal, clock, cache: DashMap::new(), changes: AtomicU64::new(0) }
+    }
+
+    /// Opens one stored key, to find out at the start whether the seal key is the right one.
+    ///
+    /// # Errors
+    /// If it does not open, or the database can't be reached.
+    pub async fn check(&self) -> anyhow::Result<()> {
+        match workspaces::any_key(self.store.reader()).await? {
+            Some(row) if self.open(&row).is_none() => anyhow::bail!(
+                "the signing keys in the database were sealed with another key; put the right FLIGHTDECK_SEAL_KEY, or the \
+                 right seal.key in the data directory, back in place"
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// The keys of a workspace, the valid ones first and among them the machine's; empty if there is no such workspace.
@@ -44,8 +64,11 @@ impl Keys {
     /// # Errors
     /// If the database can't be reached.
     pub async fn of(&self, workspace_id: Uuid) -> Result<Arc<[Key]>, StoreError> {
-        if let Some(keys) = self.cache.get(&workspace_id) {
-            return Ok(keys.clone());
+        let now = self.clock.now();
+        if let Some(kept) = self.cache.get(&workspace_id)
+            && now - kept.0 < LIFETIME
+        {
+            return Ok(kept.1.clone());
         }
         let changes = self.changes.load(Ordering::SeqCst);
         let rows = workspaces::keys(self.store.reader(), workspace_id).await?;
@@ -57,7 +80,7 @@ impl Keys {
             }
             let entry = self.cache.entry(workspace_id);
             if self.changes.load(Ordering::SeqCst) == changes {
-                entry.insert(keys.clone());
+                entry.insert((now, keys.clone()));
             }
         }
         Ok(keys)

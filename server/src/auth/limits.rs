@@ -101,26 +101,25 @@ impl std::fmt::Debug for Limits {
 #[derive(Clone)]
 struct Time(Arc<dyn Clock>);
 
-/// Unix time in milliseconds.
+/// Monotonic time: a step of the wall clock neither frees nor blocks anybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Instant(i64);
+struct Instant(Duration);
 
 impl GovernorClock for Time {
     type Instant = Instant;
 
     fn now(&self) -> Instant {
-        Instant(self.0.now())
+        Instant(self.0.monotonic())
     }
 }
 
 impl Reference for Instant {
     fn duration_since(&self, earlier: Self) -> Nanos {
-        Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0)).into()
+        self.0.saturating_sub(earlier.0).into()
     }
 
     fn saturating_sub(&self, duration: Nanos) -> Self {
-        let milliseconds = i64::try_from(duration.as_u64() / 1_000_000).unwrap_or(i64::MAX);
-        Self(self.0.saturating_sub(milliseconds))
+        Self(self.0.saturating_sub(duration.into()))
     }
 }
 
@@ -128,8 +127,7 @@ impl std::ops::Add<Nanos> for Instant {
     type Output = Self;
 
     fn add(self, duration: Nanos) -> Self {
-        let milliseconds = i64::try_from(duration.as_u64() / 1_000_000).unwrap_or(i64::MAX);
-        Self(self.0.saturating_add(milliseconds))
+        Self(self.0.saturating_add(duration.into()))
     }
 }
 

@@ -21,7 +21,7 @@ use crate::store::workspaces::Scope;
 pub use authority::{Authority, bearer};
 pub use keys::Keys;
 pub use limits::{Limit, Limits};
-pub use nonces::Nonces;
+pub use nonces::{NONCES_KEPT, Nonces};
 pub use seal::Seal;
 pub use tokens::{Token, hash, match_code};
 
@@ -65,6 +65,17 @@ impl Caller {
             Self::Device { workspaces, .. } => Scope::Workspaces(workspaces.clone()),
             Self::Workspace(Signed { workspace_id: Some(workspace_id), .. }) => Scope::Workspaces(vec![*workspace_id]),
             Self::Workspace(_) | Self::Local => Scope::All,
+        }
+    }
+
+    /// The device that decides; `None` for a person on this machine in development.
+    ///
+    /// # Errors
+    /// `device_required`, if the machine's own key signed: an agent can use that key, and must not approve itself.
+    pub fn decider(&self) -> Result<Option<Uuid>, ApiError> {
+        match self {
+            Self::Workspace(Signed { device_id: None, .. }) => Err(ErrorCode::DeviceRequired.into()),
+            caller => Ok(caller.device_id()),
         }
     }
 

@@ -14,6 +14,10 @@ use crate::store::nonces::Nonce;
 /// How far a time stamp may be off, in milliseconds, either way.
 pub(super) const SKEW: i64 = 5 * 60 * 1_000;
 
+/// How long the database keeps a nonce, in milliseconds: from the earliest time stamp that passes to the latest, and a
+/// minute for clocks that are set.
+pub const NONCES_KEPT: i64 = 2 * SKEW + MINUTE;
+
 const MINUTE: i64 = 60 * 1_000;
 
 /// Used nonces.

@@ -74,10 +74,20 @@ fn key_file(path: &Path) -> anyhow::Result<Secret> {
             options.write(true).create_new(true);
             #[cfg(unix)]
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            let mut file = options.open(path).with_context(|| format!("can't create {}", path.display()))?;
+            // Written beside and linked into place, so that a crash leaves a whole key or none.
+            let draft = path.with_extension("key.draft");
+            let _ = std::fs::remove_file(&draft);
+            let mut file = options.open(&draft).with_context(|| format!("can't create {}", draft.display()))?;
             file.write_all(key.expose().as_bytes())?;
             file.sync_all()?;
-            Ok(key)
+            let linked = std::fs::hard_link(&draft, path);
+            std::fs::remove_file(&draft)?;
+            match linked {
+                Ok(()) => Ok(key),
+                // Another server was faster; its key is the one.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => key_file(path),
+                Err(error) => Err(error).with_context(|| format!("can't create {}", path.display())),
+            }
         }
         Err(error) => Err(error).with_context(|| format!("can't read {}", path.display())),
     }

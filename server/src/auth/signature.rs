@@ -6,7 +6,7 @@
 use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_api::support::{ApiError, Context, Timestamp};
 use hmac::{Hmac, Mac};
-use poem::http::Method;
+use http::Method;
 use sha2::Sha256;
 
 use super::nonces::SKEW;

@@ -42,6 +42,12 @@ pub(super) fn check(config: &Config) -> Result<(), Refused> {
             "DATABASE_URL must start with sqlite: or postgres: (its value is not shown, it may hold a password)".into(),
         );
     }
+    if !config.uses_sqlite() && url::Url::parse(&database).is_err() {
+        return refuse(
+            "DATABASE_URL is not a URL; in its password, write %23 for #, %2F for / and %3F for ? (its value is not shown)"
+                .into(),
+        );
+    }
     for origin in &config.cors_origins {
         let valid = url::Url::parse(origin)
             .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == *origin);
@@ -70,6 +76,16 @@ pub(super) fn check(config: &Config) -> Result<(), Refused> {
         if seconds == 0 || seconds > 31_536_000 {
             return refuse(format!("{name} is {seconds}; it must be from 1 to 31536000"));
         }
+    }
+    if let Some(secret) = &config.hmac_secret
+        && !config.host.is_loopback()
+        && secret.expose().trim().len() < 32
+    {
+        return refuse(format!(
+            "HMAC_SECRET is shorter than 32 characters, and HOST {} is seen by other machines; `openssl rand -hex 32` makes \
+             a good one",
+            config.host
+        ));
     }
     if config.environment == Environment::Production {
         production(config)?;

@@ -78,7 +78,8 @@ pub struct Config {
     #[arg(long, env = "FLIGHTDECK_SQLITE_SYNC", value_enum, default_value = "full")]
     pub sqlite_sync: SqliteSync,
 
-    /// Signs requests that belong to no workspace. At least 32 characters in production.
+    /// Signs requests that belong to no workspace: starting a pairing, and asking how the server is. It opens no
+    /// workspace. At least 32 characters in production.
     #[arg(long, env = "HMAC_SECRET", hide_env_values = true)]
     pub hmac_secret: Option<Secret>,
 

@@ -11,17 +11,20 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use poem::endpoint::BoxEndpoint;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// The largest head taken, in bytes; a larger one is answered 431.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// How long a client may refuse to take in what is written to it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long to leave a failing accept alone: without a pause, a process out of file descriptors would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -36,9 +39,9 @@ pub struct Limits {
 }
 
 /// Serves until `shutdown`; the tracker then knows which connections still end.
-pub async fn serve(
+pub async fn serve<E: Endpoint<Output = Response> + 'static>(
     listener: TcpListener,
-    endpoint: Arc<BoxEndpoint<'static, Response>>,
+    endpoint: Arc<E>,
     limits: Limits,
     shutdown: CancellationToken,
     connections: TaskTracker,
@@ -69,10 +72,10 @@ pub async fn serve(
     }
 }
 
-async fn handle(
+async fn handle<E: Endpoint<Output = Response> + 'static>(
     stream: TcpStream,
     peer: SocketAddr,
-    endpoint: Arc<BoxEndpoint<'static, Response>>,
+    endpoint: Arc<E>,
     limits: Limits,
     shutdown: CancellationToken,
 ) {
@@ -83,11 +86,16 @@ async fn handle(
     let service = service_fn(move |request| {
         let endpoint = endpoint.clone();
         let request = Request::from((request, local.clone(), RemoteAddr(Addr::SocketAddr(peer)), Scheme::HTTP));
-        async move {
+        // Boxed, because hyper keeps room for a handler as long as the connection lives, idle or waiting.
+        Box::pin(async move {
             let response = endpoint.get_response(request).await;
             Ok::<_, std::convert::Infallible>(hyper::Response::from(response))
-        }
+        })
     });
+    // A client that asks and then does not read must not hold its connection for ever.
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    let stream = Box::pin(stream);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)

@@ -7,5 +7,5 @@ mod origin;
 mod wrap;
 
 pub use connections::{Limits, serve};
-pub use origin::Origins;
+pub use origin::{Origins, names_this_machine};
 pub use wrap::Wrap;

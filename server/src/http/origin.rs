@@ -37,7 +37,7 @@ impl Origins {
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         if let Some(public_host) = &self.public_host {
             let name = host_name(host);
-            let ours = host.is_empty() || is_local(&name) || public_host.as_deref() == Some(name.as_str());
+            let ours = host.is_empty() || is_address(&name) || names_this_machine(host) || public_host.as_deref() == Some(name.as_str());
             if !ours {
                 return Err(refuse("Host", host));
             }
@@ -75,9 +75,17 @@ fn host_name(host: &str) -> String {
     name.to_ascii_lowercase()
 }
 
-/// Names that no page can claim: `localhost`, and addresses, which are not resolved.
-fn is_local(name: &str) -> bool {
-    name == "localhost" || name.ends_with(".localhost") || name.parse::<std::net::IpAddr>().is_ok()
+/// Addresses are not resolved, so no page can claim one.
+fn is_address(name: &str) -> bool {
+    name.parse::<std::net::IpAddr>().is_ok()
+}
+
+/// Whether a `Host` header names this machine itself.
+pub fn names_this_machine(host: &str) -> bool {
+    let name = host_name(host);
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 #[cfg(test)]

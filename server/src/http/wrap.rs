@@ -37,7 +37,8 @@ impl<E: Endpoint<Output = Response>> Endpoint for Wrap<E> {
         let mut response = if method == Method::OPTIONS && cross_origin.is_some() {
             preflight()
         } else {
-            match self.admit(&mut request, &request_id).await {
+            // Boxed: what reading a body needs is given back before the handler runs, and some handlers run for minutes.
+            match Box::pin(self.admit(&mut request, &request_id)).await {
                 Ok(context) => {
                     request.extensions_mut().insert(context.clone());
                     match self.routes.call(request).await {

@@ -47,6 +47,9 @@ pub(super) trait Job: Send {
     /// Does the work. `false`: it refused, and what it did is to be taken back.
     fn run<'w>(&'w mut self, work: &'w mut Work<'_>) -> BoxFuture<'w, bool>;
 
+    /// Whether nobody waits for it any more.
+    fn is_abandoned(&self) -> bool;
+
     /// Tells the caller what the last run returned, or that it could not be committed.
     fn finish(self: Box<Self>, committed: Result<(), WriteError>);
 }
@@ -79,6 +82,10 @@ where
             self.outcome = Some(outcome);
             done
         })
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
     }
 
     fn finish(self: Box<Self>, committed: Result<(), WriteError>) {

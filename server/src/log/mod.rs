@@ -27,6 +27,9 @@ use crate::store::{Store, StoreError};
 pub use follow::Following;
 pub use job::Work;
 
+/// Writes that may wait. More than that many mean that the database is away; then callers are told at once.
+const QUEUE: usize = 32_768;
+
 /// The stream of a run's timeline.
 #[must_use]
 pub fn run_stream(run_id: Uuid) -> String {
@@ -86,9 +89,26 @@ pub enum WriteError {
     /// The database could not do it. Shared, because every write of a transaction fails with it.
     #[error("the write could not be committed")]
     Store(#[source] Arc<StoreError>),
+    /// The database did not answer in time. Whether the write happened is not known.
+    #[error("the database did not answer in time")]
+    TimedOut,
+    /// Too much is queued already.
+    #[error("too many writes are waiting")]
+    Busy,
     /// The server is shutting down.
     #[error("the log is closed")]
     Closed,
+}
+
+impl WriteError {
+    /// Whether trying again later may work.
+    fn is_unavailable(&self) -> bool {
+        match self {
+            Self::NonceReused => false,
+            Self::Store(cause) => cause.is_unavailable(),
+            Self::TimedOut | Self::Busy | Self::Closed => true,
+        }
+    }
 }
 
 impl From<StoreError> for WriteError {
@@ -101,7 +121,7 @@ impl From<StoreError> for WriteError {
 #[derive(Clone)]
 pub struct Log {
     store: Store,
-    requests: mpsc::UnboundedSender<writer::Request>,
+    requests: mpsc::Sender<writer::Request>,
     follows: Arc<follow::Follows>,
 }
 
@@ -111,8 +131,7 @@ impl Log {
     pub fn start(store: Store, mut listeners: Vec<Arc<dyn CommitListener>>) -> (Self, JoinHandle<()>) {
         let follows = Arc::new(follow::Follows::default());
         listeners.push(follows.clone());
-        // Unbounded here, bounded at the door: each connection has one request at a time, and they are counted.
-        let (requests, queue) = mpsc::unbounded_channel();
+        let (requests, queue) = mpsc::channel(QUEUE);
         let writer = tokio::spawn(writer::run(store.clone(), queue, listeners));
         (Self { store, requests, follows }, writer)
     }
@@ -164,7 +183,10 @@ impl Log {
     }
 
     fn send(&self, nonce: Option<Nonce>, task: writer::Task) -> Result<(), WriteError> {
-        self.requests.send(writer::Request { nonce, task }).map_err(|_| WriteError::Closed)
+        self.requests.try_send(writer::Request { nonce, task }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => WriteError::Busy,
+            mpsc::error::TrySendError::Closed(_) => WriteError::Closed,
+        })
     }
 }
 
@@ -172,7 +194,7 @@ impl Log {
 #[derive(Debug)]
 pub struct NonceGuard {
     nonce: Option<Nonce>,
-    requests: mpsc::UnboundedSender<writer::Request>,
+    requests: mpsc::Sender<writer::Request>,
 }
 
 impl NonceGuard {
@@ -184,8 +206,9 @@ impl NonceGuard {
 impl Drop for NonceGuard {
     fn drop(&mut self) {
         if let Some(nonce) = self.nonce.take() {
-            // If the writer is gone, so is the server that could be asked again.
-            let _ = self.requests.send(writer::Request { nonce: Some(nonce), task: writer::Task::Nothing });
+            // If the writer is gone, so is the server that could be asked again. If it is swamped, the nonce is kept in
+            // memory only, and a restart forgets it.
+            let _ = self.requests.try_send(writer::Request { nonce: Some(nonce), task: writer::Task::Nothing });
         }
     }
 }

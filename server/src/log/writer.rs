@@ -16,6 +16,9 @@ const BATCH: usize = 512;
 /// Requests at once that count as load.
 const LOADED: usize = 4;
 
+/// How long one transaction may take.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
+
 /// The shortest and the longest time to wait for more requests.
 const WORTHWHILE: Duration = Duration::from_micros(50);
 const PATIENCE: Duration = Duration::from_micros(500);
@@ -24,6 +27,19 @@ const PATIENCE: Duration = Duration::from_micros(500);
 pub(super) struct Request {
     pub(super) nonce: Option<Nonce>,
     pub(super) task: Task,
+}
+
+impl Request {
+    fn forget_if_abandoned(&mut self) {
+        let abandoned = match &self.task {
+            Task::Append { reply, .. } => reply.is_closed(),
+            Task::Job(job) => job.is_abandoned(),
+            Task::Nothing => false,
+        };
+        if abandoned {
+            self.task = Task::Nothing;
+        }
+    }
 }
 
 pub(super) enum Task {
@@ -38,7 +54,7 @@ pub(super) enum Task {
 
 pub(super) async fn run(
     store: Store,
-    mut queue: mpsc::UnboundedReceiver<Request>,
+    mut queue: mpsc::Receiver<Request>,
     listeners: Vec<Arc<dyn CommitListener>>,
 ) {
     let mut requests = Vec::with_capacity(BATCH);
@@ -46,6 +62,8 @@ pub(super) async fn run(
     let mut took = Duration::ZERO;
     while queue.recv_many(&mut requests, BATCH).await > 0 {
         gather(&mut queue, &mut requests, before, took / 4).await;
+        // Who has gone away before the write began will not be surprised to find it undone.
+        requests.iter_mut().for_each(Request::forget_if_abandoned);
         before = requests.len();
         let started = Instant::now();
         commit(&store, &mut requests, &listeners).await;
@@ -58,7 +76,7 @@ pub(super) async fn run(
 /// commits once is faster for everybody than two that take turns. Only under load, and never for long: `patience` is a
 /// part of what a commit takes, and a few writers are not worth waiting for.
 async fn gather(
-    queue: &mut mpsc::UnboundedReceiver<Request>,
+    queue: &mut mpsc::Receiver<Request>,
     requests: &mut Vec<Request>,
     before: usize,
     patience: Duration,
@@ -79,45 +97,106 @@ async fn gather(
     }
 }
 
+/// Why a transaction came to nothing.
+enum Failed {
+    /// The one job in it refused.
+    Refused,
+    Write(WriteError),
+}
+
 /// Commits `requests` together; if that fails for a reason that may lie in one of them, each by itself.
 async fn commit(store: &Store, requests: &mut Vec<Request>, listeners: &[Arc<dyn CommitListener>]) {
     match attempt(store, requests).await {
         Ok(outcome) => publish(outcome, requests.drain(..), listeners),
-        Err(error) if requests.len() == 1 || matches!(&error, WriteError::Store(cause) if cause.is_unavailable()) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, writes = requests.len(), "could not commit");
-            for request in requests.drain(..) {
-                refuse(request, error.clone());
+        Err(Failed::Write(error)) if requests.len() > 1 && !error.is_unavailable() => {
+            let mut rest = requests.drain(..);
+            while let Some(request) = rest.next() {
+                let unavailable = commit_alone(store, request, listeners).await;
+                // What is left would wait for the same time-out, one after the other.
+                if let Some(error) = unavailable {
+                    rest.by_ref().for_each(|request| refuse(request, error.clone()));
+                }
             }
         }
-        Err(_) => {
+        Err(failed) => {
             for request in requests.drain(..) {
-                let mut alone = vec![request];
-                match attempt(store, &mut alone).await {
-                    Ok(outcome) => publish(outcome, alone.drain(..), listeners),
-                    Err(error) => {
-                        for request in alone {
-                            refuse(request, error.clone());
-                        }
-                    }
-                }
+                conclude(store, request, &failed).await;
+            }
+        }
+    }
+}
+
+/// Commits one request; returns the error if the database is not available.
+async fn commit_alone(
+    store: &Store,
+    request: Request,
+    listeners: &[Arc<dyn CommitListener>],
+) -> Option<WriteError> {
+    let mut alone = [request];
+    let attempted = attempt(store, &mut alone).await;
+    let [request] = alone;
+    match attempted {
+        Ok(outcome) => publish(outcome, std::iter::once(request), listeners),
+        Err(failed) => {
+            conclude(store, request, &failed).await;
+            if let Failed::Write(error) = failed
+                && error.is_unavailable()
+            {
+                return Some(error);
+            }
+        }
+    }
+    None
+}
+
+/// Ends a request whose transaction came to nothing.
+async fn conclude(store: &Store, request: Request, failed: &Failed) {
+    match failed {
+        Failed::Write(error) => {
+            tracing::warn!(error = error as &dyn std::error::Error, "could not commit");
+            refuse(request, error.clone());
+        }
+        Failed::Refused => {
+            // The refusal wrote nothing, but its nonce is spent all the same.
+            if let Some(nonce) = request.nonce {
+                let _ = attempt(store, &mut [Request { nonce: Some(nonce), task: Task::Nothing }]).await;
+            }
+            if let Task::Job(job) = request.task {
+                job.finish(Ok(()));
             }
         }
     }
 }
 
 /// One transaction with all of `requests`.
-async fn attempt(store: &Store, requests: &mut [Request]) -> Result<batch::Outcome, WriteError> {
-    let tx = store.begin().await?;
-    match batch::apply(&tx, requests).await {
-        Ok(outcome) => {
-            tx.commit().await?;
-            Ok(outcome)
+async fn attempt(store: &Store, requests: &mut [Request]) -> Result<batch::Outcome, Failed> {
+    let transaction = async {
+        let tx = store.begin().await.map_err(WriteError::from)?;
+        match batch::apply(&tx, requests).await {
+            Ok(batch::Applied::Done(outcome)) => {
+                tx.commit().await.map_err(WriteError::from)?;
+                Ok(outcome)
+            }
+            Ok(batch::Applied::Refused) => {
+                let _ = tx.rollback().await;
+                Err(Failed::Refused)
+            }
+            Err(error) => {
+                // The connection takes an open transaction back by itself if this fails.
+                let _ = tx.rollback().await;
+                Err(Failed::Write(error))
+            }
         }
-        Err(error) => {
-            // The connection takes an open transaction back by itself if this fails.
-            let _ = tx.rollback().await;
-            Err(error)
-        }
+    };
+    // A database that hangs is a database that can't be reached.
+    tokio::time::timeout(TIME_LIMIT, transaction)
+        .await
+        .unwrap_or_else(|_| Err(Failed::Write(WriteError::TimedOut)))
+}
+
+impl From<WriteError> for Failed {
+    fn from(error: WriteError) -> Self {
+        Self::Write(error)
     }
 }
 

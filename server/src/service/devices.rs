@@ -57,7 +57,7 @@ impl Devices {
         }))
     }
 
-    /// Changes a device that shares a workspace with the caller.
+    /// Changes a device that shares a workspace with the caller, and is not revoked.
     ///
     /// # Errors
     /// `device_not_found`.
@@ -68,7 +68,10 @@ impl Devices {
         change: DeviceChange,
         nonce: Option<NonceGuard>,
     ) -> Result<SharedDevice, ApiError> {
-        let SharedDevice { workspace_ids, .. } = self.find(scope, id).await?;
+        let SharedDevice { device, workspace_ids } = self.find(scope, id).await?;
+        if device.revoked_at.is_some() {
+            return Err(ErrorCode::DeviceNotFound.into());
+        }
         let now = self.clock.now();
         let device = self
             .log

@@ -154,7 +154,13 @@ impl Pairing {
         }
         let (device_id, token) = match device {
             // The token it has goes on working; giving out a second would leave two to revoke.
-            Some(device) => (device.id, device.token),
+            Some(device) => {
+                let row = devices::find(connection, device.id).await?;
+                if row.is_none_or(|row| row.revoked_at.is_some()) {
+                    return Err(ErrorCode::DeviceRevoked.into());
+                }
+                (device.id, device.token)
+            }
             None => self.new_device(work, &request, now).await?,
         };
         let workspace_id = match pairing.workspace_id {

@@ -21,19 +21,19 @@ impl Patience {
 
     /// The end of a wait that begins now.
     #[must_use]
-    pub fn of(&self, seconds: u64) -> Deadline<'_> {
+    pub fn of(&self, seconds: u64) -> Deadline {
         let wait = i64::try_from(seconds.saturating_mul(1_000)).unwrap_or(i64::MAX);
-        Deadline { patience: self, at: self.clock.now().saturating_add(wait) }
+        Deadline { patience: self.clone(), at: self.clock.now().saturating_add(wait) }
     }
 }
 
 /// The end of a wait.
-pub struct Deadline<'p> {
-    patience: &'p Patience,
+pub struct Deadline {
+    patience: Patience,
     at: i64,
 }
 
-impl Deadline<'_> {
+impl Deadline {
     /// Whether the wait is over.
     #[must_use]
     pub fn is_over(&self) -> bool {

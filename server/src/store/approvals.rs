@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
 use super::StoreError;
@@ -90,17 +90,51 @@ pub async fn ended_since<C: ConnectionTrait>(connection: &C, since: i64) -> Resu
 /// # Errors
 /// If the database can't be reached.
 pub async fn end<C: ConnectionTrait>(connection: &C, id: Uuid, ending: &Ending) -> Result<bool, StoreError> {
+    end_if(connection, ending, Condition::all().add(approval::Column::Id.eq(id))).await
+}
+
+/// Ends a pending approval whose deadline is not after `ending.at`; says whether this call did it.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn end_overdue<C: ConnectionTrait>(connection: &C, id: Uuid, ending: &Ending) -> Result<bool, StoreError> {
+    let overdue =
+        Condition::all().add(approval::Column::Id.eq(id)).add(approval::Column::ExpiresAt.lte(ending.at));
+    end_if(connection, ending, overdue).await
+}
+
+async fn end_if<C: ConnectionTrait>(
+    connection: &C,
+    ending: &Ending,
+    condition: Condition,
+) -> Result<bool, StoreError> {
     let updated = approval::Entity::update_many()
         .col_expr(approval::Column::Status, Expr::value(ending.status))
         .col_expr(approval::Column::Note, Expr::value(ending.note.clone()))
         .col_expr(approval::Column::DecidedAt, Expr::value(ending.at))
         .col_expr(approval::Column::DecidedByDeviceId, Expr::value(ending.device_id))
         .col_expr(approval::Column::ExpiryReason, Expr::value(ending.expiry_reason))
-        .filter(approval::Column::Id.eq(id))
+        .filter(condition)
         .filter(approval::Column::Status.eq(PENDING))
         .exec(connection)
         .await?;
     Ok(updated.rows_affected == 1)
+}
+
+/// The ids of pending approvals whose deadline is not after `now`: those of this server, and of servers that are gone.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn overdue<C: ConnectionTrait>(connection: &C, now: i64) -> Result<Vec<Uuid>, StoreError> {
+    Ok(approval::Entity::find()
+        .select_only()
+        .column(approval::Column::Id)
+        .filter(approval::Column::Status.eq(PENDING))
+        .filter(approval::Column::ExpiresAt.lte(now))
+        .limit(1_000)
+        .into_tuple()
+        .all(connection)
+        .await?)
 }
 
 /// Notes that a verdict arrived; says whether it is news.

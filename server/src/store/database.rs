@@ -44,8 +44,8 @@ pub enum StoreError {
     /// The database can't be reached, or can't take the write: trying again later may work.
     #[error("the database can't be reached or is full")]
     Unavailable(#[source] DbErr),
-    /// Another server wrote the same row first: trying again finds it.
-    #[error("another server was faster")]
+    /// Another transaction was in the way: trying again may work at once.
+    #[error("another transaction was in the way")]
     Conflict(#[source] DbErr),
     /// The database refused the statement: a fault of ours.
     #[error("the database refused a statement")]
@@ -62,7 +62,7 @@ impl StoreError {
 
 impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
-        if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) {
+        if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) || is_contention(&error) {
             return Self::Conflict(error);
         }
         match &error {
@@ -77,6 +77,15 @@ impl From<DbErr> for StoreError {
     }
 }
 
+/// Whether PostgreSQL gave way to another transaction: a serialization failure, a deadlock, or a lock not to be had.
+fn is_contention(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error else {
+        return false;
+    };
+    let code = cause.as_database_error().and_then(|database| database.code());
+    code.is_some_and(|code| matches!(code.as_ref(), "40001" | "40P01" | "55P03"))
+}
+
 /// Whether the same statement may succeed later: lost connections, locks, and a full disk.
 fn is_transient(error: &sea_orm::SqlxError) -> bool {
     use sea_orm::SqlxError;
@@ -84,12 +93,13 @@ fn is_transient(error: &sea_orm::SqlxError) -> bool {
         SqlxError::Io(_) | SqlxError::PoolTimedOut | SqlxError::PoolClosed | SqlxError::WorkerCrashed => true,
         SqlxError::Database(database) => database.code().is_some_and(|code| {
             let code = code.as_ref();
-            // SQLite: busy, locked, I/O error, full. PostgreSQL: connection, resources, intervention, serialization.
-            code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13))
-                || code.starts_with("08")
-                || code.starts_with("53")
-                || code.starts_with("57P")
-                || matches!(code, "40001" | "40P01")
+            if code.len() == 5 {
+                // PostgreSQL: connection, resources, intervention.
+                ["08", "53", "57P"].iter().any(|class| code.starts_with(class))
+            } else {
+                // SQLite, extended codes included: busy, locked, I/O error, full.
+                code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13))
+            }
         }),
         _ => false,
     }
@@ -110,13 +120,13 @@ impl Store {
     /// If it can't be opened, or a migration fails.
     pub async fn open(options: &StoreOptions) -> Result<Self, StoreError> {
         let kind = if options.url.starts_with("sqlite:") { DatabaseKind::Sqlite } else { DatabaseKind::Postgres };
-        let writer = Database::connect(connect_options(options, 1)).await?;
+        let writer = connect(options, 1).await?;
         migrate(&writer).await?;
         // A database in memory belongs to its connection, so there reader and writer share one.
         let reader = if options.url.contains(":memory:") {
             writer.clone()
         } else {
-            Database::connect(connect_options(options, options.readers)).await?
+            connect(options, options.readers).await?
         };
         Ok(Self { reader, writer, kind })
     }
@@ -192,6 +202,14 @@ impl Tx {
     }
 }
 
+/// The URL may hold a password, and errors of the driver may hold the URL.
+async fn connect(options: &StoreOptions, connections: u32) -> Result<DatabaseConnection, StoreError> {
+    Database::connect(connect_options(options, connections)).await.map_err(|error| {
+        let text = error.to_string().replace(&options.url, "(the URL)");
+        StoreError::Unavailable(DbErr::Conn(RuntimeErr::Internal(text)))
+    })
+}
+
 fn connect_options(options: &StoreOptions, connections: u32) -> ConnectOptions {
     let mut connect = ConnectOptions::new(options.url.clone());
     connect
@@ -216,8 +234,8 @@ fn connect_options(options: &StoreOptions, connections: u32) -> ConnectOptions {
             )
             // 16 MiB of pages; the default of 2 MiB makes a store of a million events read its index from disk.
             .pragma("cache_size", "-16384")
-            // 32 MiB: a page that every commit touches is copied back into the file once for many commits, not each.
-            .pragma("wal_autocheckpoint", "8192")
+            // 16 MiB: a page that every commit touches is copied back into the file once for many commits, not each.
+            .pragma("wal_autocheckpoint", "4096")
             .pragma("temp_store", "MEMORY")
     });
     connect

@@ -107,26 +107,51 @@ async fn advance<'n, C: ConnectionTrait>(
     Ok(heads)
 }
 
-/// The events of a stream with `seq` above `since`, in order, at most `limit`.
+/// Payload bytes after which a page ends early, so that a page of large events stays affordable.
+const PAGE_BYTES: usize = 1 << 20;
+
+/// Rows read at once, before their size is looked at.
+const STRETCH: u64 = 100;
+
+/// The events of a stream with `seq` above `since`, in order, at most `limit`; fewer if they are large, but at least one
+/// if there is one.
 ///
 /// # Errors
 /// If the database can't be reached.
 pub async fn read<C: ConnectionTrait>(
     connection: &C,
     stream: &str,
-    since: i64,
+    mut since: i64,
     limit: u64,
 ) -> Result<Vec<EventRow>, StoreError> {
     let Some(stream) = stream::Entity::find().filter(stream::Column::Name.eq(stream)).one(connection).await? else {
         return Ok(Vec::new());
     };
-    Ok(event::Entity::find()
-        .filter(event::Column::StreamId.eq(stream.id))
-        .filter(event::Column::Seq.gt(since))
-        .order_by_asc(event::Column::Seq)
-        .limit(limit)
-        .all(connection)
-        .await?)
+    let mut page: Vec<EventRow> = Vec::new();
+    let mut bytes = 0;
+    while (page.len() as u64) < limit {
+        let stretch = STRETCH.min(limit - page.len() as u64);
+        let rows = event::Entity::find()
+            .filter(event::Column::StreamId.eq(stream.id))
+            .filter(event::Column::Seq.gt(since))
+            .order_by_asc(event::Column::Seq)
+            .limit(stretch)
+            .all(connection)
+            .await?;
+        let last = (rows.len() as u64) < stretch;
+        for row in rows {
+            bytes += row.payload.len();
+            if bytes > PAGE_BYTES && !page.is_empty() {
+                return Ok(page);
+            }
+            since = row.seq;
+            page.push(row);
+        }
+        if last {
+            break;
+        }
+    }
+    Ok(page)
 }
 
 /// The last `seq` of each named stream; a stream without events is not among them.

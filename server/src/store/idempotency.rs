@@ -1,7 +1,9 @@
 //! What keyed requests were answered.
 
+use std::collections::BTreeMap;
+
 use sea_orm::sea_query::{Expr, Query};
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 
 use super::StoreError;
 use super::entity::idempotency_key;
@@ -29,26 +31,24 @@ pub enum Known {
 /// # Errors
 /// If the database can't be reached.
 pub async fn look_up<C: ConnectionTrait>(connection: &C, claims: &[&Claim]) -> Result<Vec<Option<Known>>, StoreError> {
-    let mut known = Vec::with_capacity(claims.len());
-    for chunk in claims.chunks(200) {
-        let any = chunk.iter().fold(Condition::any(), |any, claim| {
-            any.add(
-                Condition::all()
-                    .add(idempotency_key::Column::Scope.eq(claim.scope.as_str()))
-                    .add(idempotency_key::Column::Key.eq(claim.key.as_str())),
-            )
-        });
-        let rows = idempotency_key::Entity::find().filter(any).all(connection).await?;
-        known.extend(chunk.iter().map(|claim| {
-            let row = rows.iter().find(|row| row.scope == claim.scope && row.key == claim.key)?;
-            Some(if row.request_digest == claim.request_digest {
-                Known::Answered(row.answer.clone())
-            } else {
-                Known::Reused
-            })
-        }));
+    let mut keys: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for claim in claims {
+        keys.entry(&claim.scope).or_default().push(&claim.key);
     }
-    Ok(known)
+    let mut rows = Vec::new();
+    for (scope, keys) in keys {
+        let found = idempotency_key::Entity::find()
+            .filter(idempotency_key::Column::Scope.eq(scope))
+            .filter(idempotency_key::Column::Key.is_in(keys))
+            .all(connection)
+            .await?;
+        rows.extend(found);
+    }
+    let known = |claim: &&Claim| {
+        let row = rows.iter().find(|row| row.scope == claim.scope && row.key == claim.key)?;
+        Some(if row.request_digest == claim.request_digest { Known::Answered(row.answer.clone()) } else { Known::Reused })
+    };
+    Ok(claims.iter().map(known).collect())
 }
 
 /// Remembers what each claim was answered.

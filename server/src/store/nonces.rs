@@ -1,7 +1,7 @@
 //! Nonces that have been used, so that a restart or another server does not forget them.
 
 use sea_orm::sea_query::{Expr, OnConflict, Query};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::StoreError;
 use super::entity::nonce;
@@ -49,10 +49,24 @@ pub async fn since<C: ConnectionTrait>(connection: &C, since: i64) -> Result<Vec
         .collect())
 }
 
-/// Forgets nonces signed before `before`: their time stamps no longer pass.
+/// Forgets a few thousand nonces signed before `before`, the oldest first, and says whether there are more: whoever
+/// writes meanwhile should not wait for millions.
 ///
 /// # Errors
 /// If the database can't be reached.
-pub async fn prune<C: ConnectionTrait>(connection: &C, before: i64) -> Result<u64, StoreError> {
-    Ok(nonce::Entity::delete_many().filter(nonce::Column::SignedAt.lt(before)).exec(connection).await?.rows_affected)
+pub async fn prune<C: ConnectionTrait>(connection: &C, before: i64) -> Result<bool, StoreError> {
+    let next: Option<i64> = nonce::Entity::find()
+        .select_only()
+        .column(nonce::Column::SignedAt)
+        .filter(nonce::Column::SignedAt.lt(before))
+        .order_by_asc(nonce::Column::SignedAt)
+        .offset(5_000)
+        .limit(1)
+        .into_tuple()
+        .one(connection)
+        .await?;
+    // `+ 1`, so that a slice is never empty, however many share one millisecond.
+    let slice = next.map_or(before, |signed_at| signed_at + 1);
+    nonce::Entity::delete_many().filter(nonce::Column::SignedAt.lt(slice)).exec(connection).await?;
+    Ok(next.is_some())
 }

@@ -136,6 +136,14 @@ pub async fn insert_key<C: ConnectionTrait>(connection: &C, row: BridgeKeyRow) -
     Ok(())
 }
 
+/// Some key of some workspace.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn any_key<C: ConnectionTrait>(connection: &C) -> Result<Option<BridgeKeyRow>, StoreError> {
+    Ok(bridge_key::Entity::find().one(connection).await?)
+}
+
 /// Every key of a workspace, revoked ones too, the machine's first.
 ///
 /// # Errors

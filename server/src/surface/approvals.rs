@@ -48,7 +48,7 @@ impl ApprovalsApi for ApprovalsSurface {
     ) -> Result<types::Approval, ApiError> {
         let caller = self.authority.supervisor(context).await?;
         let decision = Decision { approval_id, approve: body.decision == DecisionVerb::Approve, note: body.note };
-        let (scope, device_id) = (caller.scope(), caller.device_id());
+        let (scope, device_id) = (caller.scope(), caller.decider()?);
         let outcomes = self.approvals.decide(&scope, device_id, vec![decision], caller.into_nonce()).await?;
         let outcome = outcomes.into_iter().next().ok_or_else(|| ApiError::new(ErrorCode::Internal))?;
         convert::approval(outcome?)
@@ -70,7 +70,7 @@ impl ApprovalsApi for ApprovalsSurface {
             })
             .collect();
         let ids: Vec<Uuid> = decisions.iter().map(|decision| decision.approval_id).collect();
-        let (scope, device_id) = (caller.scope(), caller.device_id());
+        let (scope, device_id) = (caller.scope(), caller.decider()?);
         let outcomes = self.approvals.decide(&scope, device_id, decisions, caller.into_nonce()).await?;
         let outcomes = ids
             .into_iter()

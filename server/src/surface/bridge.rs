@@ -3,7 +3,7 @@
 use flightdeck_api::generated::bridge::{BridgeApi, WaitForApprovalParameters};
 use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_api::generated::types;
-use flightdeck_api::support::{ApiError, Context, Timestamp};
+use flightdeck_api::support::{ApiError, Context, Later, Timestamp};
 use uuid::Uuid;
 
 use super::convert;
@@ -39,12 +39,11 @@ impl BridgeApi for BridgeSurface {
         body: types::BridgeEvent,
     ) -> Result<types::EventAccepted, ApiError> {
         let workspace_id = body.workspace_id;
-        let signed = self.authority.signed(context, Some(workspace_id)).await?;
+        let signed = self.authority.signed_within(context, Some(workspace_id), Some(Limit::Event)).await?;
         if body.event_type.starts_with("approval.") {
             return Err(ApiError::new(ErrorCode::InvalidRequest)
                 .detail("/event_type", "`approval.` begins the names of Flightdeck's own events"));
         }
-        self.authority.limits().count(Limit::Event, workspace_id.as_u128())?;
         let claim = claim(context, "submitEvent", &workspace_id.to_string())?;
         let (event_id, seq) = self.runs.report(body, claim, signed.nonce).await?;
         Ok(types::EventAccepted { status: "ok".to_owned(), event_id, seq: convert::seq(seq) })
@@ -59,9 +58,8 @@ impl BridgeApi for BridgeSurface {
             (None, None) => self.runs.workspace_of(body.run_id).await?,
             (named, _) => named,
         };
-        let signed = self.authority.signed(context, named).await?;
+        let signed = self.authority.signed_within(context, named, Some(Limit::Approval)).await?;
         let workspace_id = signed.workspace()?;
-        self.authority.limits().count(Limit::Approval, workspace_id.as_u128())?;
         let claim = claim(context, "requestApproval", &workspace_id.to_string())?;
         let asked = self.approvals.request(workspace_id, body, claim, signed.nonce).await?;
         Ok(types::ApprovalRequested {
@@ -76,11 +74,11 @@ impl BridgeApi for BridgeSurface {
         context: &Context,
         approval_id: Uuid,
         parameters: WaitForApprovalParameters,
-    ) -> Result<types::ApprovalVerdict, ApiError> {
+    ) -> Result<Later<types::ApprovalVerdict>, ApiError> {
         // The nonce is written down now, not when the wait ends.
         let scope = self.signed(context, approval_id).await?.1;
-        let waited = self.approvals.wait(&scope, approval_id, parameters.timeout).await?;
-        convert::verdict(approval_id, waited)
+        let waiting = self.approvals.wait(&scope, approval_id, parameters.timeout).await?;
+        Ok(Later::new(async move { convert::verdict(approval_id, waiting.end().await) }))
     }
 
     async fn acknowledge_approval(
@@ -92,7 +90,7 @@ impl BridgeApi for BridgeSurface {
         let (signed, scope) = self.signed(context, approval_id).await?;
         let consumed = body.stage == types::AcknowledgementStage::Consumed;
         let row = self.approvals.acknowledge(&scope, approval_id, consumed, signed.nonce).await?;
-        convert::verdict(approval_id, row.into())
+        Ok(convert::verdict(approval_id, row.into()))
     }
 
     async fn withdraw_approval(
@@ -103,6 +101,6 @@ impl BridgeApi for BridgeSurface {
     ) -> Result<types::ApprovalVerdict, ApiError> {
         let (signed, scope) = self.signed(context, approval_id).await?;
         let row = self.approvals.withdraw(&scope, approval_id, body.reason, signed.nonce).await?;
-        convert::verdict(approval_id, row.into())
+        Ok(convert::verdict(approval_id, row.into()))
     }
 }

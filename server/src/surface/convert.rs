@@ -58,15 +58,16 @@ pub(super) fn approval(row: ApprovalRow) -> Result<types::Approval, ApiError> {
     })
 }
 
-pub(super) fn verdict(approval_id: Uuid, waited: Waited) -> Result<types::ApprovalVerdict, ApiError> {
-    Ok(types::ApprovalVerdict {
+/// A status that can't be told is not decided, as far as an agent is concerned.
+pub(super) fn verdict(approval_id: Uuid, waited: Waited) -> types::ApprovalVerdict {
+    types::ApprovalVerdict {
         approval_id,
-        status: stored(&waited.status)?,
+        status: stored(&waited.status).unwrap_or(types::ApprovalStatus::Pending),
         note: waited.note,
-        expiry_reason: waited.expiry_reason.as_deref().map(stored).transpose()?,
+        expiry_reason: waited.expiry_reason.as_deref().and_then(|reason| stored(reason).ok()),
         delivered_at: waited.delivered_at.map(Timestamp),
         consumed_at: waited.consumed_at.map(Timestamp),
-    })
+    }
 }
 
 pub(super) fn run(counted: CountedRun) -> Result<types::Run, ApiError> {

@@ -43,13 +43,13 @@ impl HealthApi for Health {
 
     async fn get_metrics(&self, context: &Context) -> Result<String, ApiError> {
         if !self.authority.is_local(context) {
-            self.authority.supervisor(context).await?;
+            self.authority.operator(context).await?;
         }
         Ok(self.metrics.encode())
     }
 
     async fn get_server_health(&self, context: &Context) -> Result<types::ServerHealth, ApiError> {
-        self.authority.supervisor(context).await?;
+        self.authority.operator(context).await?;
         let (pending, waiting) = self.approvals.load();
         Ok(types::ServerHealth {
             ok: self.store.ping().await.is_ok(),

@@ -22,9 +22,10 @@ impl MobileApi for MobileSurface {
         approval_id: Uuid,
         body: types::MobileDecision,
     ) -> Result<types::MobileDecided, ApiError> {
-        let named = match context.header("X-Signature") {
-            Some(_) => self.approvals.workspace_of(approval_id).await?,
-            None => None,
+        // Looked up only for a signature that does not say whose it is.
+        let named = match (context.header("X-Signature"), context.header("X-Workspace-Id")) {
+            (Some(_), None) => self.approvals.workspace_of(approval_id).await?,
+            _ => None,
         };
         let caller = self.authority.mobile(context, named).await?;
         let decision = Decision {
@@ -32,7 +33,7 @@ impl MobileApi for MobileSurface {
             approve: matches!(body.decision, MobileVerb::Approve | MobileVerb::Approved),
             note: body.note.value().filter(|note| !note.is_empty()).cloned(),
         };
-        let (scope, device_id) = (caller.scope(), caller.device_id());
+        let (scope, device_id) = (caller.scope(), caller.decider()?);
         let outcomes = self.approvals.decide(&scope, device_id, vec![decision], caller.into_nonce()).await?;
         let row = outcomes.into_iter().next().ok_or_else(|| ApiError::new(ErrorCode::Internal))??;
         Ok(types::MobileDecided { status: convert::stored(&row.status)?, note: row.note })

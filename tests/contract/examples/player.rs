@@ -18,12 +18,16 @@ use super::names::Names;
 pub(crate) enum Credential {
     OfTheExample,
     None,
-    /// One of the schemes of `openapi.yaml`.
+    /// One of the schemes of `openapi.yaml`, or `deviceSignature`.
     Scheme(&'static str),
 }
 
 /// How a stranger, or anybody else, comes to have credentials.
 const PAIRING: [&str; 3] = ["pairing/startPairing", "pairing/completePairing", "pairing/getPairingResult"];
+
+/// The names of the two keys that a workspace has after its pairing.
+const OF_THE_MACHINE: &str = "bridge_secret";
+const OF_THE_DEVICE: &str = "device_bridge_secret";
 
 /// Plays an example.
 pub(super) async fn play(database: Kind, operation: Option<&OperationInfo>, example: &Example) -> Result<()> {
@@ -74,7 +78,7 @@ impl Player {
     pub(crate) fn sign(&self, request: Request) -> Result<Request> {
         let unsigned =
             ["X-Signature", "X-Timestamp", "X-Nonce"].iter().fold(request, |request, name| request.without(name));
-        Ok(unsigned.sign(&self.signer()?))
+        Ok(unsigned.sign(&self.signer(OF_THE_MACHINE)?))
     }
 
     /// Brings about one more thing.
@@ -180,19 +184,22 @@ impl Player {
             Some("deviceToken") => request.bearer(self.names.text("device_token")?),
             Some("pollToken") => request.bearer(self.names.text("poll_token")?),
             Some("deviceId") => request.header("X-Device-Id", self.names.text("device_id")?),
-            Some("signature") => {
-                let request = request.sign(&self.signer()?);
-                self.names.bind("nonce", request.header_text("X-Nonce").unwrap_or_default());
-                request
-            }
+            Some("signature") => self.signed(request, OF_THE_MACHINE)?,
+            Some("deviceSignature") => self.signed(request, OF_THE_DEVICE)?,
             Some(other) => bail!("{other} is not a credential"),
         })
     }
 
-    fn signer(&self) -> Result<Signer> {
+    fn signed(&mut self, request: Request, key: &str) -> Result<Request> {
+        let request = request.sign(&self.signer(key)?);
+        self.names.bind("nonce", request.header_text("X-Nonce").unwrap_or_default());
+        Ok(request)
+    }
+
+    fn signer(&self, key: &str) -> Result<Signer> {
         Ok(Signer {
             workspace_id: self.names.text("workspace_id")?.parse()?,
-            secret: self.names.text("bridge_secret")?.to_owned(),
+            secret: self.names.text(key)?.to_owned(),
             now: self.server.now(),
         })
     }

@@ -11,7 +11,7 @@ use flightdeck_api::generated::pairing::{GetPairingResultParameters, PairingApi,
 use flightdeck_api::generated::runs::{ListRunEventsParameters, ListRunsParameters, RunsApi, RunsEndpoints};
 use flightdeck_api::generated::types;
 use flightdeck_api::generated::workspaces::{ListWorkspacesParameters, WorkspacesApi, WorkspacesEndpoints};
-use flightdeck_api::support::{ApiError, Context};
+use flightdeck_api::support::{ApiError, Context, Later};
 use poem_openapi::OpenApiService;
 use uuid::Uuid;
 
@@ -38,7 +38,7 @@ nobody! {
     BridgeApi {
         submit_event(types::BridgeEvent) -> types::EventAccepted;
         request_approval(types::ApprovalRequest) -> types::ApprovalRequested;
-        wait_for_approval(Uuid, WaitForApprovalParameters) -> types::ApprovalVerdict;
+        wait_for_approval(Uuid, WaitForApprovalParameters) -> Later<types::ApprovalVerdict>;
         acknowledge_approval(Uuid, types::Acknowledgement) -> types::ApprovalVerdict;
         withdraw_approval(Uuid, types::Withdrawal) -> types::ApprovalVerdict;
     }

@@ -17,7 +17,8 @@ pub struct ApprovalRequest {
     #[oai(validator(max_length = 4096, pattern = "^[^\\x00]*$"))]
     #[schemars(length(max = 4096), regex(pattern = "^[^\\x00]*$"))]
     pub cwd: String,
-    /// Evidence for the person: the tool's whole input, its description, the agent's suggestions.
+    /// Evidence for the person: the tool's whole input, its description, the agent's suggestions. At most 65,536
+    /// bytes as JSON text.
     #[oai(skip_serializing_if_is_none)]
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "JsonObject")]

@@ -108,7 +108,13 @@ pub(super) fn operation(
         [] => bail!("{} has no success", operation.id),
         [only] => {
             let single = Single::of(only, writer)?;
-            (single.output, single.answer, single.given, single.wrapped, None)
+            if operation.long_poll {
+                writer.imported("crate::support::Later");
+                let later = format!("Later<{}>", single.output);
+                (later.clone(), later, "later".to_owned(), "later".to_owned(), None)
+            } else {
+                (single.output, single.answer, single.given, single.wrapped, None)
+            }
         }
         several => {
             let successes = successes::several(operation, several, writer)?;

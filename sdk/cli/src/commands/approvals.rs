@@ -19,13 +19,32 @@ use crate::exit::{Exit, Failure};
 use crate::term::{self, Colour, Table};
 
 pub(super) async fn run(scene: &Scene, command: Option<ApprovalsCommand>) -> Result<()> {
-    let client = connect(&scene.effective)?;
+    let client = || connect(&scene.effective);
     let waiting = ApprovalsCommand::List { status: Vec::new(), all: false, limit: 50 };
     match command.unwrap_or(waiting) {
-        ApprovalsCommand::List { status, all, limit } => list(scene, &client, status, all, limit).await,
-        ApprovalsCommand::Show { id } => show(scene, &client, &id).await,
-        ApprovalsCommand::Approve(decide) => decide_all(scene, &client, decide, DecisionVerb::Approve).await,
-        ApprovalsCommand::Deny(decide) => decide_all(scene, &client, decide, DecisionVerb::Deny).await,
+        ApprovalsCommand::List { status, all, limit } => list(scene, &client()?, status, all, limit).await,
+        ApprovalsCommand::Show { id } => show(scene, &client()?, &id).await,
+        ApprovalsCommand::Approve(decide) => decide_all(scene, &decider(scene)?, decide, DecisionVerb::Approve).await,
+        ApprovalsCommand::Deny(decide) => decide_all(scene, &decider(scene)?, decide, DecisionVerb::Deny).await,
+    }
+}
+
+/// A client that may decide: a device. An agent has its machine's key as well, and must not approve itself with it.
+fn decider(scene: &Scene) -> Result<Client> {
+    let effective = &scene.effective;
+    match effective.connect_device() {
+        Some(client) => client,
+        None if effective.workspace.is_some() => Err(Failure::new(
+            Exit::NotPaired,
+            format!(
+                "this machine may ask, but not decide: it is no device of {}; run `flightdeck pair --add-device --self` \
+                 to make this terminal one, or decide on the phone",
+                effective.url.0
+            ),
+        )
+        .into()),
+        // It says that nothing is paired, and what to do.
+        None => connect(effective),
     }
 }
 

@@ -15,7 +15,11 @@ pub(super) fn run(scene: &Scene) -> Result<()> {
         values.push(("workspace_id", workspace.workspace_id.to_string(), source.to_string()));
         values.push(("bridge_secret", "(set, not shown)".to_owned(), source.to_string()));
     } else {
-        values.push(("workspace_id", "(this folder is not paired)".to_owned(), String::new()));
+        let why = match effective.paired_elsewhere() {
+            Some(url) => format!("(this project is paired with {url})"),
+            None => "(this folder is not paired)".to_owned(),
+        };
+        values.push(("workspace_id", why, String::new()));
     }
     match &effective.device {
         Some((_, source)) => {

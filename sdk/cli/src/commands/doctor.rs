@@ -9,7 +9,7 @@ use flightdeck_sdk::{Client, Error, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::config::{ConfigFile, Credentials, Effective, Flags, Gate, Places, connect_signed};
+use crate::config::{ConfigFile, Credentials, Effective, Flags, Gate, Places, WhenUnreachable, connect_signed};
 use crate::exit::{Exit, Failure};
 use crate::install::{Installed, Scope, installed_in};
 use crate::term::{self, Colour, Theme};
@@ -126,7 +126,17 @@ fn files(report: &mut Report, places: &Places, flags: Flags, folder: &Path) -> O
                 Some((workspace, source)) => {
                     report.ok("pairing", format!("workspace {}, from: {source}", workspace.workspace_id));
                 }
-                None => report.fail("pairing", "this folder is not paired", "flightdeck pair"),
+                None => match effective.paired_elsewhere() {
+                    Some(url) => report.fail(
+                        "pairing",
+                        format!(
+                            "paired with {url}, but the server here is {}, from: {}",
+                            effective.url.0, effective.url.1
+                        ),
+                        "leave the other server out, or flightdeck pair --replace",
+                    ),
+                    None => report.fail("pairing", "this folder is not paired", "flightdeck pair"),
+                },
             }
             Some(effective)
         }
@@ -204,7 +214,7 @@ async fn signature(report: &mut Report, effective: &Effective) {
 
 async fn device(report: &mut Report, effective: &Effective) {
     match effective.connect_device() {
-        None => report.ok("device", "this machine decides with the project's signature; it is no device of its own"),
+        None => report.ok("device", "this machine is none: it asks, and does not decide"),
         Some(Ok(client)) => {
             accepted(report, "device", &client, "flightdeck unpair --device, then flightdeck pair --add-device --self")
                 .await;
@@ -271,7 +281,7 @@ fn hooks(report: &mut Report, effective: &Effective, folder: &Path) {
                 "flightdeck install claude-code",
             );
         }
-        gate(report, effective.gate.0, &ours);
+        gate(report, effective.gate.0, effective.when_unreachable.0, &ours);
     }
     if !found {
         report.fail("hooks", "Claude Code does not know Flightdeck yet", "flightdeck install claude-code");
@@ -279,7 +289,7 @@ fn hooks(report: &mut Report, effective: &Effective, folder: &Path) {
 }
 
 /// Whether the gate has the time that it thinks it has.
-fn gate(report: &mut Report, configured: Gate, ours: &[Installed]) {
+fn gate(report: &mut Report, configured: Gate, otherwise: WhenUnreachable, ours: &[Installed]) {
     let waiting = ours.iter().find(|hook| hook.own_timeout.is_some());
     let Some(hook) = waiting else {
         report.warn(
@@ -313,6 +323,19 @@ fn gate(report: &mut Report, configured: Gate, ours: &[Installed]) {
         let message =
             format!("the hooks were installed with the gate {installed}, the configuration says {configured}");
         report.warn("gate", message, "flightdeck install claude-code");
+    }
+    match hook.when_unreachable.as_deref() {
+        None => report.warn(
+            "gate",
+            "the hooks do not say what happens without a verdict, so the agent's environment may",
+            "flightdeck install claude-code",
+        ),
+        Some(installed) if installed != otherwise.to_string() => report.warn(
+            "gate",
+            format!("without a verdict the hooks {installed}, the configuration says {otherwise}"),
+            "flightdeck install claude-code",
+        ),
+        Some(_) => {}
     }
 }
 
@@ -371,16 +394,20 @@ mod tests {
 
     #[test]
     fn a_gate_without_enough_time_is_a_failure() {
-        let judged = |timeout: u64, configured| {
-            let command = "/f/flightdeck hook claude-code --gate permission-request --timeout 86400";
+        let judged_with = |more: &str, timeout: u64, configured| {
+            let command = format!("/f/flightdeck hook claude-code --gate permission-request{more} --timeout 86400");
             let hook = json!({"type": "command", "command": command, "timeout": timeout});
             let ours = installed_in(&json!({"hooks": {"PermissionRequest": [{"hooks": [hook]}]}}));
             let mut report = Report::default();
-            gate(&mut report, configured, &ours);
+            gate(&mut report, configured, WhenUnreachable::Ask, &ours);
             levels(&report)
         };
+        let judged = |timeout, configured| judged_with(" --when-unreachable ask", timeout, configured);
         assert_eq!(judged(86_400, Gate::PermissionRequest), [Level::Ok]);
         assert_eq!(judged(600, Gate::PermissionRequest), [Level::Fail]);
         assert_eq!(judged(86_400, Gate::PreToolUse), [Level::Ok, Level::Warn]);
+        for more in ["", " --when-unreachable allow"] {
+            assert_eq!(judged_with(more, 86_400, Gate::PermissionRequest), [Level::Ok, Level::Warn], "{more}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use similar::TextDiff;
 
 use super::Scene;
 use crate::cli::{Agent, Install, Uninstall};
-use crate::config::{Gate, Source};
+use crate::config::{Gate, Source, WhenUnreachable};
 use crate::exit::{Exit, Failure};
 use crate::install::{Plan, Settings, with_hooks};
 use crate::term::{self, Colour};
@@ -24,7 +24,9 @@ pub(super) fn install(scene: &Scene, install: &Install) -> Result<()> {
     let settings = Settings::read(install.scope.file(&scene.folder)?)?;
     let configured = &scene.effective.gate;
     let gate = install.gate.unwrap_or(configured.0);
-    let plan = Plan::new(&own_program()?, gate, install.timeout)?;
+    let unreachable = &scene.effective.when_unreachable;
+    let otherwise = install.when_unreachable.unwrap_or(unreachable.0);
+    let plan = Plan::new(&own_program()?, gate, otherwise, install.timeout)?;
     let places = &scene.effective.places;
     let base = settings.without_ours(places)?;
     let new = with_hooks(base.as_deref().unwrap_or_default(), &plan).with_context(|| settings.unusable())?;
@@ -51,9 +53,21 @@ pub(super) fn install(scene: &Scene, install: &Install) -> Result<()> {
             if install.gate.is_none() && configured.1 != Source::Default {
                 term::say(&format!("  The gate is from: {}", term::line(&configured.1.to_string())))?;
             }
+            match otherwise {
+                _ if gate == Gate::None => {}
+                WhenUnreachable::Ask => {}
+                WhenUnreachable::Deny => term::say("  Without a verdict, it is refused.")?,
+                WhenUnreachable::Allow => term::say("  Without a verdict, it may go on, unless it asks by itself.")?,
+            }
+            if install.when_unreachable.is_none() && unreachable.1 != Source::Default {
+                term::say(&format!(
+                    "  What happens without a verdict is from: {}",
+                    term::line(&unreachable.1.to_string())
+                ))?;
+            }
             let receipt = settings.receipt_file(places);
             term::say(&format!("  What the file was is kept in {}", term::line(&receipt.to_string_lossy())))?;
-            if scene.effective.workspace.is_none() {
+            if scene.effective.workspace.is_none() && scene.effective.project.is_none() {
                 term::say("  This folder is not paired yet: flightdeck pair")?;
             }
             Ok(())

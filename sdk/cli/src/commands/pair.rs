@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::Scene;
 use crate::cli::{Pair, PairCommand};
-use crate::config::{Credentials, DeviceCredential, ProjectCredential, connect_signed, machine_id};
+use crate::config::{Credentials, DeviceCredential, ProjectCredential, connect_paired, connect_signed, machine_id};
 use crate::exit::{Exit, Failure};
 use crate::project;
 use crate::term::{self, Colour};
@@ -33,7 +33,12 @@ async fn start(scene: &Scene, pair: Pair) -> Result<()> {
     let fingerprint = project::fingerprint(&root, &machine_id);
     let body = PairingStart::new(machine_id, fingerprint, name.clone());
     // Signed, it adds a device to the workspace; unsigned, it leads to a new one.
-    let client = if pair.add_device { connect_signed(effective)? } else { effective.connect_anonymous()? };
+    let client = match (pair.add_device, &pair.as_device) {
+        (true, Some(_)) => connect_signed(effective)?,
+        // `--url` then says how the other device reaches the server.
+        (true, None) => connect_paired(effective)?,
+        (false, _) => effective.connect_anonymous()?,
+    };
     let started = client.pairing().start_pairing(&body).await?;
 
     let result = match pair.as_device {

@@ -50,6 +50,11 @@ fn expose<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Err
     serializer.serialize_str(secret.expose())
 }
 
+/// Whether two addresses are one server's, as far as that can be seen.
+pub(crate) fn is_same_server(one: &str, other: &str) -> bool {
+    server_key(one) == server_key(other)
+}
+
 /// One spelling for each server, so that a device is found again.
 fn server_key(url: &str) -> String {
     url.trim().trim_end_matches('/').to_owned()

@@ -1,4 +1,7 @@
 //! Which value counts: flag, then environment, then the project's credential, then `config.toml`, then the default.
+//!
+//! A pairing's key is used with the pairing's server only. A person who names another server is not paired there; the
+//! hook does not listen to the environment where there is a pairing, because the agent may have a hand in it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,6 +12,7 @@ use clap::builder::PossibleValue;
 use flightdeck_sdk::{Client, Credentials as ClientCredentials, Secret, WorkspaceCredentials};
 use uuid::Uuid;
 
+use super::credentials::is_same_server;
 use super::{
     ConfigFile, Credentials, Delivery, DeviceCredential, Gate, HookConfig, Places, ProjectCredential, WhenUnreachable,
 };
@@ -54,6 +58,8 @@ pub(crate) struct Effective {
     pub(crate) when_unreachable: (WhenUnreachable, Source),
     pub(crate) delivery: (Delivery, Source),
     pub(crate) hook: HookConfig,
+    /// Variables that contradict the pairing, where it goes before them.
+    pub(crate) ignored: Vec<&'static str>,
 }
 
 /// What the command line says about the same values.
@@ -62,6 +68,8 @@ pub(crate) struct Flags {
     pub(crate) url: Option<String>,
     pub(crate) gate: Option<Gate>,
     pub(crate) when_unreachable: Option<WhenUnreachable>,
+    /// The pairing says which server and which workspace, whatever the environment says. For hooks.
+    pub(crate) pairing_first: bool,
 }
 
 impl Effective {
@@ -75,18 +83,27 @@ impl Effective {
     pub(crate) fn with_file(places: Places, file: ConfigFile, flags: Flags, folder: &Path) -> Result<Self> {
         let credentials = Credentials::read(&places)?;
         let project = credentials.for_folder(folder).map(|(root, credential)| (root, credential.clone()));
+        let fixed = project.as_ref().filter(|_| flags.pairing_first);
         let from_project =
             project.as_ref().map(|(root, credential)| (credential.url.clone(), Source::Pairing(root.clone())));
+        let from_environment = || text("FLIGHTDECK_URL").map(|url| (url, Source::Variable("FLIGHTDECK_URL")));
         let url = flags
             .url
             .map(|url| (url, Source::Flag("--url")))
-            .or_else(|| text("FLIGHTDECK_URL").map(|url| (url, Source::Variable("FLIGHTDECK_URL"))))
+            .or_else(|| if fixed.is_some() { None } else { from_environment() })
             .or(from_project)
             .or_else(|| file.url.clone().map(|url| (url, Source::File)))
             .unwrap_or_else(|| (DEFAULT_URL.to_owned(), Source::Default));
         let device = credentials.device(&url.0).cloned();
-        let workspace = workspace(project.as_ref())?;
+        let workspace = match (fixed, from_variables()) {
+            (Some(project), _) => Some(of_project(project)),
+            (None, from_variables) => from_variables?.or_else(|| {
+                let here = project.as_ref().filter(|(_, credential)| is_same_server(&credential.url, &url.0));
+                here.map(of_project)
+            }),
+        };
         Ok(Self {
+            ignored: fixed.map(|(_, credential)| contradictions(credential)).unwrap_or_default(),
             device: device_token(device.as_ref()),
             device_id: device.map(|device| device.device_id),
             workspace,
@@ -122,11 +139,32 @@ pub(crate) fn connect(effective: &Effective) -> Result<Client> {
 /// A client that signs for the folder's workspace.
 pub(crate) fn connect_signed(effective: &Effective) -> Result<Client> {
     let Some((workspace, _)) = &effective.workspace else { return Err(not_paired(effective)) };
-    let credentials = ClientCredentials { workspace: Some(workspace.clone()), device_token: None, device_id: None };
-    client(effective, credentials)
+    client(effective, signing(workspace))
+}
+
+/// The same, at the pairing's own address, for a person who gave another one with `--url`: one server may have several,
+/// and others reach it by one that this machine does not use.
+pub(crate) fn connect_paired(effective: &Effective) -> Result<Client> {
+    match (&effective.workspace, &effective.project, &effective.url.1) {
+        (None, Some(project), Source::Flag(_)) => {
+            let (workspace, source) = of_project(project);
+            client_at(&project.1.url, &source, signing(&workspace))
+        }
+        _ => connect_signed(effective),
+    }
+}
+
+fn signing(workspace: &WorkspaceCredentials) -> ClientCredentials {
+    ClientCredentials { workspace: Some(workspace.clone()), device_token: None, device_id: None }
 }
 
 impl Effective {
+    /// The server that the project is paired with, if it is not the one that counts here.
+    pub(crate) fn paired_elsewhere(&self) -> Option<&str> {
+        let (_, credential) = self.project.as_ref().filter(|_| self.workspace.is_none())?;
+        Some(&credential.url)
+    }
+
     /// A client without credentials, for what is open to all.
     pub(crate) fn connect_anonymous(&self) -> Result<Client> {
         client(self, ClientCredentials::default())
@@ -141,27 +179,50 @@ impl Effective {
 }
 
 fn client(effective: &Effective, credentials: ClientCredentials) -> Result<Client> {
+    client_at(&effective.url.0, &effective.url.1, credentials)
+}
+
+fn client_at(url: &str, source: &Source, credentials: ClientCredentials) -> Result<Client> {
     let user_agent = concat!("flightdeck-cli/", env!("CARGO_PKG_VERSION"));
     Client::builder()
-        .base_url(&effective.url.0)
+        .base_url(url)
         .credentials(credentials)
         .user_agent(user_agent)
         .build()
-        .map_err(|error| anyhow!("{error} (the address is from: {})", effective.url.1))
+        .map_err(|error| anyhow!("{error} (the address is from: {source})"))
 }
 
 fn not_paired(effective: &Effective) -> anyhow::Error {
-    Failure::new(
-        Exit::NotPaired,
-        format!(
-            "this folder is not paired with {}, and neither is this machine as a device; run `flightdeck pair` here",
-            effective.url.0
+    let (url, source) = &effective.url;
+    let message = match effective.paired_elsewhere() {
+        Some(paired) => format!(
+            "this project is paired with {paired}, and its key is for that server only, but the server here is {url} \
+             (from: {source}); leave that out, or pair the project with the other server: flightdeck pair --replace"
         ),
-    )
-    .into()
+        None => format!(
+            "this folder is not paired with {url}, and neither is this machine as a device; run `flightdeck pair` here"
+        ),
+    };
+    Failure::new(Exit::NotPaired, message).into()
 }
 
-fn workspace(project: Option<&(PathBuf, ProjectCredential)>) -> Result<Option<(WorkspaceCredentials, Source)>> {
+fn of_project((root, credential): &(PathBuf, ProjectCredential)) -> (WorkspaceCredentials, Source) {
+    let workspace =
+        WorkspaceCredentials { workspace_id: credential.workspace_id, bridge_secret: credential.bridge_secret.clone() };
+    (workspace, Source::Pairing(root.clone()))
+}
+
+/// The variables that say something else than the pairing.
+fn contradictions(credential: &ProjectCredential) -> Vec<&'static str> {
+    let url = text("FLIGHTDECK_URL").filter(|url| !is_same_server(url, &credential.url));
+    let workspace = text("FLIGHTDECK_WORKSPACE_ID").filter(|id| *id != credential.workspace_id.to_string());
+    [("FLIGHTDECK_URL", url), ("FLIGHTDECK_WORKSPACE_ID", workspace)]
+        .into_iter()
+        .filter_map(|(name, other)| other.map(|_| name))
+        .collect()
+}
+
+fn from_variables() -> Result<Option<(WorkspaceCredentials, Source)>> {
     match (text("FLIGHTDECK_WORKSPACE_ID"), text("FLIGHTDECK_BRIDGE_SECRET")) {
         (Some(id), Some(secret)) => {
             let workspace_id = id
@@ -170,13 +231,7 @@ fn workspace(project: Option<&(PathBuf, ProjectCredential)>) -> Result<Option<(W
             let workspace = WorkspaceCredentials { workspace_id, bridge_secret: secret.into() };
             Ok(Some((workspace, Source::Variable("FLIGHTDECK_BRIDGE_SECRET"))))
         }
-        (None, None) => Ok(project.map(|(root, credential)| {
-            let workspace = WorkspaceCredentials {
-                workspace_id: credential.workspace_id,
-                bridge_secret: credential.bridge_secret.clone(),
-            };
-            (workspace, Source::Pairing(root.clone()))
-        })),
+        (None, None) => Ok(None),
         _ => Err(anyhow!(
             "FLIGHTDECK_WORKSPACE_ID and FLIGHTDECK_BRIDGE_SECRET go together, but only one is set; set or unset both"
         )),

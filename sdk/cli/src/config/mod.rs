@@ -15,7 +15,7 @@ mod places;
 mod private_file;
 
 pub(crate) use credentials::{Credentials, DeviceCredential, ProjectCredential};
-pub(crate) use effective::{Effective, Flags, Source, connect, connect_signed};
+pub(crate) use effective::{Effective, Flags, Source, connect, connect_paired, connect_signed};
 pub(crate) use file::{ConfigFile, Delivery, Gate, HookConfig, WhenUnreachable};
 pub(crate) use machine::machine_id;
 pub(crate) use places::Places;

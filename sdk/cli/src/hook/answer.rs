@@ -92,6 +92,7 @@ fn without_verdict(event: GateEvent, why: &Why, otherwise: WhenUnreachable) -> A
     let reason = match why {
         Why::Unreachable(what) => format!("Flightdeck could not be reached ({what})"),
         Why::Refused(what) => format!("Flightdeck did not take the question ({what})"),
+        Why::Unreadable(what) => format!("Flightdeck could not read what is to be done ({what})"),
         Why::Expired => "The question expired in Flightdeck before anybody answered".to_owned(),
         Why::TimeUp => "Nobody answered in Flightdeck in time".to_owned(),
         Why::Withdrawn => "The question was withdrawn from Flightdeck before anybody answered".to_owned(),

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::ledger::ServerCourier;
 use super::log::Log;
-use super::outbox::{Item, Outbox};
+use super::outbox::{Item, Outbox, Queue};
 use super::session::{SessionFiles, open_lock};
 use crate::config::{Delivery, Places};
 
@@ -23,6 +23,7 @@ const LINGER: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(20);
 /// How long it tries to reach a server that is away. The next event starts another one.
 const GIVE_UP: Duration = Duration::from_secs(60);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long the hook itself may send, where it does.
 const INLINE: Duration = Duration::from_secs(1);
@@ -117,29 +118,56 @@ fn send(places: &Places, files: SessionFiles, stay: Stay, log: &Log) -> Result<(
 /// Sends until there is nothing left, or the server stays away. `sender` is the lock that says so to others.
 async fn drain(courier: &mut impl Courier, outbox: &Outbox, stay: Stay, log: &Log, sender: File) -> Result<()> {
     let mut idle_since = Instant::now();
-    let mut away_since = None;
-    let mut pause = Duration::from_millis(100);
+    let mut lanes = [Lane::new(Queue::Answers), Lane::new(Queue::Events)];
     loop {
-        let items = outbox.peek(BATCH)?;
-        if items.is_empty() {
-            if idle_since.elapsed() >= stay.linger {
-                // The last look: whoever adds an item from here on finds the session locked, and then no sender.
-                let _locked = outbox.files().lock()?;
-                if outbox.is_empty() {
-                    drop(sender);
-                    return Ok(());
-                }
-                continue;
+        if let Some(lane) = lanes.iter_mut().find(|lane| lane.is_due() && outbox.has(lane.queue)) {
+            lane.send(courier, outbox, stay, log).await?;
+            idle_since = Instant::now();
+        } else if !outbox.is_empty() {
+            if lanes.iter().all(|lane| lane.given_up || !outbox.has(lane.queue)) {
+                return Ok(());
             }
+            // Not for as long as one queue has to wait: something may come for the other.
             tokio::time::sleep(LOOK).await;
-            continue;
+        } else if idle_since.elapsed() < stay.linger {
+            tokio::time::sleep(LOOK).await;
+        } else {
+            // The last look: whoever adds an item from here on finds the session locked, and then no sender.
+            let _locked = outbox.files().lock()?;
+            if outbox.is_empty() {
+                drop(sender);
+                return Ok(());
+            }
         }
+    }
+}
+
+/// One of the queues. The server may take what is in one and want to be left alone with the other.
+struct Lane {
+    queue: Queue,
+    due: Instant,
+    away_since: Option<Instant>,
+    pause: Duration,
+    given_up: bool,
+}
+
+impl Lane {
+    fn new(queue: Queue) -> Self {
+        Self { queue, due: Instant::now(), away_since: None, pause: FIRST_PAUSE, given_up: false }
+    }
+
+    fn is_due(&self) -> bool {
+        !self.given_up && Instant::now() >= self.due
+    }
+
+    /// Sends the next items, until one has to wait, or something comes that goes before them.
+    async fn send(&mut self, courier: &mut impl Courier, outbox: &Outbox, stay: Stay, log: &Log) -> Result<()> {
         let mut done = 0;
         let mut trouble = None;
-        for item in &items {
+        for item in outbox.peek(self.queue, BATCH)? {
             match item {
                 None => log.add("an item of the outbox could not be read and is left out"),
-                Some(item) => match courier.deliver(item).await {
+                Some(item) => match courier.deliver(&item).await {
                     Outcome::Sent => {}
                     Outcome::Dropped(why) => log.add(&format!("not sent, and never will be: {why}")),
                     Outcome::Later(why, wish) => {
@@ -149,19 +177,23 @@ async fn drain(courier: &mut impl Courier, outbox: &Outbox, stay: Stay, log: &Lo
                 },
             }
             done += 1;
+            if self.queue == Queue::Events && outbox.has(Queue::Answers) {
+                break;
+            }
         }
-        outbox.remove(done)?;
-        idle_since = Instant::now();
-        let Some((why, wish)) = trouble else {
-            away_since = None;
-            continue;
-        };
-        if away_since.get_or_insert_with(Instant::now).elapsed() >= stay.give_up {
-            log.add(&format!("the server is away, events wait in the outbox: {why}"));
-            return Ok(());
+        outbox.remove(self.queue, done)?;
+        if done > 0 {
+            self.away_since = None;
+            self.pause = FIRST_PAUSE;
         }
-        tokio::time::sleep(wish.unwrap_or(pause).min(GIVE_UP)).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        let Some((why, wish)) = trouble else { return Ok(()) };
+        if self.away_since.get_or_insert_with(Instant::now).elapsed() >= stay.give_up {
+            log.add(&format!("this has to wait in the outbox for the next event: {why}"));
+            self.given_up = true;
+        }
+        self.due = Instant::now() + wish.unwrap_or(self.pause).min(GIVE_UP);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        Ok(())
     }
 }
 
@@ -186,6 +218,54 @@ mod tests {
             self.tried.push(item.id);
             if self.outcomes.is_empty() { Outcome::Sent } else { self.outcomes.remove(0) }
         }
+    }
+
+    /// A server that takes no more events for a minute. A withdrawal comes after it has said so.
+    struct Busy<'a> {
+        outbox: &'a Outbox,
+        sent: Vec<Duration>,
+        started: Instant,
+    }
+
+    impl Courier for Busy<'_> {
+        async fn deliver(&mut self, item: &Item) -> Outcome {
+            if !matches!(item.body, Body::Event { .. }) {
+                self.sent.push(self.started.elapsed());
+                return Outcome::Sent;
+            }
+            if self.sent.len() == 1 {
+                let withdraw = Body::Withdraw { approval_id: Uuid::nil(), reason: "r".into(), tool_ran: false };
+                let locked = self.outbox.files().lock().expect("locks");
+                self.outbox.append(&locked, &[Item::new(Path::new("/p"), withdraw)]).expect("appends");
+            }
+            Outcome::Later("too many".into(), Some(Duration::from_secs(59)))
+        }
+    }
+
+    #[test]
+    fn what_a_person_waits_for_does_not_wait_for_events() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let places = Places::below(folder.path());
+        let outbox = Outbox::new(SessionFiles::new(&places, "s"));
+        let event = |event_type: &str| Body::Event {
+            run_id: Uuid::nil(),
+            event_type: event_type.into(),
+            event_ts: flightdeck_sdk::Timestamp::from_millis(0),
+            payload: serde_json::Map::new(),
+        };
+        let bodies = [event("A"), event("B"), Body::Consumed { approval_id: Uuid::nil() }];
+        let items = bodies.map(|body| Item::new(Path::new("/p"), body));
+        outbox.append(&outbox.files().lock().expect("locks"), &items).expect("appends");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        let sender = open_lock(&outbox.files().sender_lock()).expect("opens");
+        let sent = runtime.expect("a runtime").block_on(async {
+            let mut busy = Busy { outbox: &outbox, sent: Vec::new(), started: Instant::now() };
+            drain(&mut busy, &outbox, STAY, &Log::new(&places), sender).await.expect("drains");
+            busy.sent
+        });
+        assert_eq!(sent.len(), 2);
+        assert!(sent.iter().all(|after| *after < Duration::from_secs(1)), "{sent:?}");
+        assert_eq!(outbox.peek(Queue::Events, 9).expect("peeks").len(), 2, "the events wait for their turn");
     }
 
     fn filled(folder: &Path, count: usize) -> (Outbox, Log, Vec<Uuid>) {
@@ -244,7 +324,7 @@ mod tests {
         let (outbox, log, _) = filled(folder.path(), 2);
         let mut script = Script { outcomes: vec![Outcome::Later("away".into(), None); 1_000], ..Script::default() };
         drained(&mut script, &outbox, &log, STAY);
-        assert_eq!(outbox.peek(9).expect("peeks").len(), 2);
+        assert_eq!(outbox.peek(Queue::Answers, 9).expect("peeks").len(), 2);
         assert!(script.tried.len() < 40, "it does not hammer: {}", script.tried.len());
     }
 }

@@ -46,6 +46,8 @@ pub(crate) enum Conclusion {
 pub(crate) enum Why {
     Unreachable(String),
     Refused(String),
+    /// What the agent wants to do could not be read.
+    Unreadable(String),
     Expired,
     TimeUp,
     Withdrawn,
@@ -215,7 +217,8 @@ async fn verdict(ledger: &impl Ledger, approval_id: Uuid, times: Times) -> Concl
                 if since.elapsed() >= times.patience {
                     return Conclusion::NoVerdict(trouble.into());
                 }
-                trouble.retry_after
+                // Whoever says so may be a proxy. There is a last question before the patience ends.
+                trouble.retry_after.map(|wish| wish.min(times.patience.saturating_sub(since.elapsed())))
             }
         };
         tokio::time::sleep(wish.unwrap_or(pause + jitter()).min(times.left())).await;
@@ -355,6 +358,17 @@ mod tests {
         let early = (0..3).map(|_| (0, Ok(Verdict::Pending)));
         let script = Script::new(early.chain(gone).chain([(1, Ok(Verdict::Approved(None)))]));
         assert!(matches!(run(&script, &mut Notes::default(), None), Conclusion::Approved { .. }));
+    }
+
+    #[test]
+    fn a_wish_that_goes_beyond_the_patience_leaves_a_last_question() {
+        let later = || Trouble { retry_after: Some(Duration::from_secs(86_400)), ..away() };
+        let script = Script::new([(0, Err(later())), (0, Ok(Verdict::Denied(None)))]);
+        let expected = Conclusion::Denied { approval_id: APPROVAL, note: None };
+        assert_eq!(run(&script, &mut Notes::default(), None), expected);
+        let script = Script { rest: Err(later()), ..Script::new([]) };
+        let expected = Conclusion::NoVerdict(Why::Unreachable("connection refused".into()));
+        assert_eq!(run(&script, &mut Notes::default(), None), expected);
     }
 
     #[test]

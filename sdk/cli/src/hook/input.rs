@@ -3,7 +3,7 @@
 
 use std::io::Read;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
@@ -35,13 +35,16 @@ impl HookInput {
     ///
     /// # Errors
     /// It is too large, not a JSON object, or says neither its session nor what happened.
-    pub(crate) fn read(source: impl Read) -> Result<Self> {
+    pub(crate) fn read(source: impl Read) -> Result<Self, Unreadable> {
         let mut text = Vec::new();
-        source.take(LARGEST + 1).read_to_end(&mut text).context("could not read the hook's input")?;
-        if text.len() as u64 > LARGEST {
-            bail!("the hook's input is larger than {} MiB", LARGEST >> 20);
-        }
-        Self::parse(&text)
+        let read = source.take(LARGEST + 1).read_to_end(&mut text).context("could not read the hook's input");
+        let whole = read.is_ok() && text.len() as u64 <= LARGEST;
+        let input = match read {
+            Ok(_) if whole => Self::parse(&text),
+            Ok(_) => Err(anyhow!("the hook's input is larger than {} MiB", LARGEST >> 20)),
+            Err(error) => Err(error),
+        };
+        input.map_err(|error| Unreadable { error, text, whole })
     }
 
     fn parse(text: &[u8]) -> Result<Self> {
@@ -89,6 +92,24 @@ impl HookInput {
     /// The fields that belong to this very event.
     pub(crate) fn own_fields(&self) -> impl Iterator<Item = (&String, &Value)> {
         self.fields.iter().filter(|(name, _)| !BASE_FIELDS.contains(&name.as_str()))
+    }
+}
+
+/// An event that could not be read.
+#[derive(Debug)]
+pub(crate) struct Unreadable {
+    pub(crate) error: anyhow::Error,
+    text: Vec<u8>,
+    /// `text` is all that there was.
+    whole: bool,
+}
+
+impl Unreadable {
+    /// Whether it may have been this event. Only a text that is whole, says what happened, and nowhere has this name,
+    /// is surely another one: the name's place cannot be known, and a tool's input may hold whatever the agent likes.
+    pub(crate) fn may_be(&self, event: &str) -> bool {
+        let has = |word: &str| self.text.windows(word.len()).any(|part| part == word.as_bytes());
+        !self.whole || has(event) || !has("\"hook_event_name\"")
     }
 }
 
@@ -219,6 +240,28 @@ mod tests {
             assert!(HookInput::read(text.as_bytes()).is_err(), "{text}");
         }
         let large = std::io::repeat(b' ');
-        assert!(HookInput::read(large).expect_err("refuses").to_string().contains("10 MiB"));
+        let unreadable = HookInput::read(large).expect_err("refuses");
+        assert!(unreadable.error.to_string().contains("10 MiB"));
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_another_event_only_if_that_is_sure() {
+        let deep = |event: &str| {
+            let (open, close) = ("[".repeat(200), "]".repeat(200));
+            format!(r#"{{"session_id":"s","hook_event_name":"{event}","tool_input":{{"a":{open}{close}}}}}"#)
+        };
+        let large = format!(r#"{{"hook_event_name":"Stop","x":"{}"#, "x".repeat(11 << 20));
+        for (text, may_be) in [
+            (deep("PreToolUse"), true),
+            (deep("PostToolUse"), false),
+            (r#"{"hook_event_name":"PreToolUse"}"#.to_owned(), true),
+            (r#"{"hook_event_name":"Stop"}"#.to_owned(), false),
+            (String::new(), true),
+            ("{oops".to_owned(), true),
+            (large, true),
+        ] {
+            let unreadable = HookInput::read(text.as_bytes()).expect_err("cannot be read");
+            assert_eq!(unreadable.may_be("PreToolUse"), may_be, "{text:.80}");
+        }
     }
 }

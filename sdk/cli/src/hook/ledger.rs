@@ -129,21 +129,24 @@ impl ServerCourier {
         Self { places, clients: Vec::new() }
     }
 
-    fn client(&mut self, folder: &PathBuf) -> Result<(Client, Uuid)> {
+    /// `None`: the folder is not paired any more.
+    fn client(&mut self, folder: &PathBuf) -> Result<Option<(Client, Uuid)>> {
         if let Some((_, client, workspace_id)) = self.clients.iter().find(|(known, ..)| known == folder) {
-            return Ok((client.clone(), *workspace_id));
+            return Ok(Some((client.clone(), *workspace_id)));
         }
         // A mistake in config.toml is shown elsewhere; the events need only the credential.
         let file = ConfigFile::read(&self.places.config_file()).unwrap_or_default();
-        let effective = Effective::with_file(self.places.clone(), file, Flags::default(), folder)?;
-        let workspace = effective.workspace.as_ref().ok_or_else(|| anyhow!("the folder is not paired any more"))?;
-        let (client, workspace_id) = (connect_signed(&effective)?, workspace.0.workspace_id);
+        let flags = Flags { pairing_first: true, ..Flags::default() };
+        let effective = Effective::with_file(self.places.clone(), file, flags, folder)?;
+        let Some((workspace, _)) = &effective.workspace else { return Ok(None) };
+        let (client, workspace_id) = (connect_signed(&effective)?, workspace.workspace_id);
         self.clients.push((folder.clone(), client.clone(), workspace_id));
-        Ok((client, workspace_id))
+        Ok(Some((client, workspace_id)))
     }
 
     async fn send(&mut self, item: &Item) -> Result<(), SendError> {
-        let (client, workspace_id) = self.client(&item.folder).map_err(SendError::Local)?;
+        let found = self.client(&item.folder).map_err(SendError::Local)?;
+        let (client, workspace_id) = found.ok_or(SendError::NotPaired)?;
         let bridge = client.bridge();
         match &item.body {
             Body::Event { run_id, event_type, event_ts, payload } => {
@@ -179,6 +182,9 @@ impl ServerCourier {
 }
 
 enum SendError {
+    /// The folder was unpaired, so nobody can send this any more.
+    NotPaired,
+    /// Something on this machine, such as a file that cannot be read just now.
     Local(anyhow::Error),
     Server(Error),
 }
@@ -193,7 +199,8 @@ impl Courier for ServerCourier {
     async fn deliver(&mut self, item: &Item) -> Outcome {
         match self.send(item).await {
             Ok(()) => Outcome::Sent,
-            Err(SendError::Local(error)) => Outcome::Dropped(format!("{error:#}")),
+            Err(SendError::NotPaired) => Outcome::Dropped("the folder is not paired any more".to_owned()),
+            Err(SendError::Local(error)) => Outcome::Later(format!("{error:#}"), None),
             Err(SendError::Server(error)) if error.is_retryable() => {
                 Outcome::Later(error.to_string(), error.retry_after())
             }
@@ -212,6 +219,33 @@ async fn acknowledge(client: &Client, approval_id: &Uuid, stage: Acknowledgement
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Credentials, ProjectCredential};
+
+    #[test]
+    fn only_what_nobody_can_send_any_more_is_dropped() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let places = Places::below(folder.path());
+        let item = Item::new(folder.path(), Body::Consumed { approval_id: Uuid::nil() });
+        let delivered = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(ServerCourier::new(places.clone()).deliver(&item))
+        };
+        assert_eq!(delivered(), Outcome::Dropped("the folder is not paired any more".into()));
+        let credential = ProjectCredential {
+            url: "http://127.0.0.1:9".into(),
+            workspace_id: Uuid::nil(),
+            bridge_secret: "s".into(),
+            display_name: "p".into(),
+        };
+        let root = folder.path().canonicalize().expect("exists");
+        Credentials::change(&places, |credentials| credentials.set_project(&root, credential)).expect("writes");
+        assert!(matches!(delivered(), Outcome::Later(..)), "the server is away");
+        let damage = |text: &str| std::fs::write(places.credentials_file(), text).expect("writes");
+        for text in ["", "{\"version\":1,\"projects\":{", "{\"version\":99}"] {
+            damage(text);
+            assert!(matches!(delivered(), Outcome::Later(..)), "{text}");
+        }
+    }
 
     #[test]
     fn a_session_is_the_same_run_for_every_hook() {

@@ -13,12 +13,17 @@ const LARGEST: u64 = 256 * 1024;
 /// Writes to the log. Never fails: where it cannot write, there is nobody to tell.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
-    path: PathBuf,
+    path: Option<PathBuf>,
 }
 
 impl Log {
     pub(crate) fn new(places: &Places) -> Self {
-        Self { path: places.hook_log() }
+        Self { path: Some(places.hook_log()) }
+    }
+
+    /// A log that is on stderr only, where there is no folder for a file.
+    pub(crate) fn without_file() -> Self {
+        Self { path: None }
     }
 
     /// Adds a line, and repeats it on stderr, which Claude Code shows only in its debug log.
@@ -30,11 +35,12 @@ impl Log {
     }
 
     fn append(&self, text: &str) -> anyhow::Result<()> {
-        if let Some(folder) = self.path.parent() {
+        let Some(path) = &self.path else { return Ok(()) };
+        if let Some(folder) = path.parent() {
             create_private_folder(folder)?;
         }
-        if fs::metadata(&self.path).is_ok_and(|metadata| metadata.len() >= LARGEST) {
-            fs::rename(&self.path, self.path.with_extension("log.1"))?;
+        if fs::metadata(path).is_ok_and(|metadata| metadata.len() >= LARGEST) {
+            fs::rename(path, path.with_extension("log.1"))?;
         }
         let mut options = OpenOptions::new();
         options.append(true).create(true);
@@ -42,7 +48,7 @@ impl Log {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         // One write a line, so that processes do not mix theirs.
         let line = format!("{} [{}] {text}\n", term::now(), std::process::id());
-        Ok(options.open(&self.path)?.write_all(line.as_bytes())?)
+        Ok(options.open(path)?.write_all(line.as_bytes())?)
     }
 }
 

@@ -1,9 +1,14 @@
-//! One run of the hook, from the event on stdin to at most one answer on stdout. It always ends well for the agent:
-//! the exit code is 0 and the output is one answer or nothing, whatever happens here.
+//! One run of the hook, from the event on stdin to at most one answer on stdout. It ends well for the agent: the exit
+//! code is 0 and the output is one answer or nothing, whatever happens here.
+//!
+//! The one exception is the gate `pre-tool-use`, which must not be opened by silence. What cannot be read there is
+//! answered as what nobody decides, and an answer that cannot be given is a failure, which Claude Code is told to take
+//! for a refusal.
 
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
@@ -16,7 +21,7 @@ use super::caller::is_claude_code;
 use super::correlate::{How, Meaning, Settled};
 use super::deliver::{is_running, see_to_delivery};
 use super::gate::{self, Conclusion, Notebook, Times, Why};
-use super::input::HookInput;
+use super::input::{HookInput, Unreadable};
 use super::ledger::{ServerLedger, run_id};
 use super::lifetime::agent_stops_waiting;
 use super::log::Log;
@@ -25,6 +30,7 @@ use super::question::{Question, session_id};
 use super::report::report;
 use super::session::{Locked, SessionFiles, Verdict};
 use crate::config::{Delivery, Effective, Flags, Gate, Places, WhenUnreachable};
+use crate::exit::Exit;
 
 /// How long a question waits for the events before it.
 const EVENTS_FIRST: Duration = Duration::from_millis(150);
@@ -38,49 +44,98 @@ pub(crate) struct HookOptions {
     pub(crate) timeout: Option<Duration>,
 }
 
-/// Runs the hook.
-pub(crate) fn run(places: &Places, options: &HookOptions, input: impl Read) {
+/// Runs the hook. `places`: unless this machine has no folder for our files.
+pub(crate) fn run(places: Result<Places>, options: &HookOptions, input: impl Read) -> ExitCode {
     let started = Instant::now();
-    let log = Log::new(places);
+    let log = places.as_ref().map_or_else(|_| Log::without_file(), Log::new);
     let input = match HookInput::read(input) {
         Ok(input) => input,
-        Err(error) => return log.add(&format!("{error:#}")),
+        Err(unreadable) => {
+            log.add(&format!("{:#}", unreadable.error));
+            let answer = to_unreadable(places, options, &unreadable);
+            let given = answer.is_none_or(|answer| print(answer, &log));
+            return if given { ExitCode::SUCCESS } else { failed(options) };
+        }
     };
     if !is_claude_code(&input, |name| std::env::var(name).ok()) {
-        return log.add("this hook was run by another agent, which is left alone");
+        log.add("this hook was run by another agent, which is left alone");
+        return ExitCode::SUCCESS;
     }
-    let effective = load(places, options, &input);
+    let effective = places.and_then(|places| load(&places, options, input.text("cwd").map(PathBuf::from)));
+    if let Ok(effective) = &effective
+        && !effective.ignored.is_empty()
+    {
+        let (names, url) = (effective.ignored.join(" and "), &effective.url.0);
+        log.add(&format!("{names} in the environment is ignored, because the project is paired with {url}"));
+    }
     let answer = match &effective {
         Ok(effective) => handle(effective, options, &input, started, &log),
         Err(error) => {
             log.add(&format!("{error:#}"));
             // The values that could not be read may be those that say which event is the gate.
             let gate = options.gate.unwrap_or_default();
-            let otherwise = options.when_unreachable.unwrap_or_default();
+            let otherwise = without_pairing(options.when_unreachable.unwrap_or_default());
             let refused = Conclusion::NoVerdict(Why::Refused(format!("{error:#}")));
             gate_event(&input, gate, |_| false)
                 .and_then(|event| Answer::to_gate(event, &refused, otherwise))
                 .map(|answer| (answer, None))
         }
     };
-    let Some((answer, verdict)) = answer else { return };
-    if let Err(error) = answer.print(io::stdout().lock()) {
-        return log.add(&format!("the agent does not listen any more: {error}"));
+    let Some((answer, verdict)) = answer else { return ExitCode::SUCCESS };
+    if !print(answer, &log) {
+        return failed(options);
     }
     if let (Ok(effective), Some(given)) = (&effective, verdict) {
         remember(effective, &input, given, &log);
     }
+    ExitCode::SUCCESS
+}
+
+/// Prints the answer, and says whether the agent has it.
+fn print(answer: Answer, log: &Log) -> bool {
+    let printed = answer.print(io::stdout().lock());
+    if let Err(error) = &printed {
+        log.add(&format!("the agent does not listen any more: {error}"));
+    }
+    printed.is_ok()
+}
+
+/// How a hook ends that could not give its answer.
+fn failed(options: &HookOptions) -> ExitCode {
+    if options.gate == Some(Gate::PreToolUse) { Exit::Failed.into() } else { ExitCode::SUCCESS }
+}
+
+/// The answer to an event that could not be read. Nothing is said unless it may be one that waits at the gate, where
+/// silence would let it pass.
+fn to_unreadable(places: Result<Places>, options: &HookOptions, unreadable: &Unreadable) -> Option<Answer> {
+    if options.gate != Some(Gate::PreToolUse) || !unreadable.may_be("PreToolUse") {
+        return None;
+    }
+    let effective = places.and_then(|places| load(&places, options, std::env::current_dir().ok()));
+    let otherwise = match &effective {
+        Ok(effective) if effective.workspace.is_some() => effective.when_unreachable.0,
+        Ok(effective) => without_pairing(effective.when_unreachable.0),
+        Err(_) => without_pairing(options.when_unreachable.unwrap_or_default()),
+    };
+    let conclusion = Conclusion::NoVerdict(Why::Unreadable(format!("{:#}", unreadable.error)));
+    Answer::to_gate(GateEvent::PreToolUse, &conclusion, otherwise)
+}
+
+/// Where the project is not known to be paired, nothing is allowed in its name.
+fn without_pairing(otherwise: WhenUnreachable) -> WhenUnreachable {
+    if otherwise == WhenUnreachable::Allow { WhenUnreachable::Ask } else { otherwise }
 }
 
 /// The folder whose pairing counts: the project's, which stays the same when the agent moves around in it.
-fn load(places: &Places, options: &HookOptions, input: &HookInput) -> Result<Effective> {
-    let flags = Flags { url: None, gate: options.gate, when_unreachable: options.when_unreachable };
+fn load(places: &Places, options: &HookOptions, cwd: Option<PathBuf>) -> Result<Effective> {
+    let flags =
+        Flags { url: None, gate: options.gate, when_unreachable: options.when_unreachable, pairing_first: true };
     let project = std::env::var_os("CLAUDE_PROJECT_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
-    let cwd = input.text("cwd").map(PathBuf::from);
     let mut effective = None;
     for folder in [project, cwd].into_iter().flatten() {
         let found = Effective::load(places.clone(), flags.clone(), &folder)?;
-        if found.workspace.is_some() {
+        // Not the workspace: the environment may name one in every folder.
+        if found.project.is_some() {
             return Ok(found);
         }
         effective.get_or_insert(found);
@@ -141,13 +196,14 @@ fn handle(
 
 /// Whether this event asks for an approval.
 fn gate_event(input: &HookInput, gate: Gate, never_asks: impl Fn(&str) -> bool) -> Option<GateEvent> {
-    let tool = input.text("tool_name")?;
+    let tool = input.text("tool_name");
     match (gate, input.event()) {
         // Its answer is a choice, which only the dialog offers.
-        (Gate::PermissionRequest, "PermissionRequest") if tool != "AskUserQuestion" => {
+        (Gate::PermissionRequest, "PermissionRequest") if tool.is_some_and(|tool| tool != "AskUserQuestion") => {
             Some(GateEvent::PermissionRequest)
         }
-        (Gate::PreToolUse, "PreToolUse") if !never_asks(tool) => Some(GateEvent::PreToolUse),
+        // A tool without a name that we can read is one that a person has to look at.
+        (Gate::PreToolUse, "PreToolUse") if !tool.is_some_and(never_asks) => Some(GateEvent::PreToolUse),
         _ => None,
     }
 }
@@ -263,10 +319,14 @@ impl<'a> Desk<'a> {
         let written = files.lock().and_then(|mut locked| {
             let then = change(&mut locked).into_bodies();
             let items: Vec<_> = first.into_iter().chain(then).map(|body| Item::new(folder, body)).collect();
-            locked.save()?;
+            // First what is to be sent. A process that is killed in between makes the next one send it again, which
+            // does no harm; the other way round, a question would be forgotten that nobody has withdrawn.
             let left_out = self.outbox.append(&locked, &items)?;
             if left_out > 0 {
                 self.log.add("the outbox is full, because the server has been away for long; an event was left out");
+            }
+            if let Err(error) = locked.save() {
+                self.log.add(&format!("{error:#}"));
             }
             Ok((!items.is_empty()).then(|| is_running(files)))
         });
@@ -347,6 +407,10 @@ mod tests {
         assert_eq!(gate(Gate::PermissionRequest, "Stop"), None);
         let read = changed("PreToolUse", &json!({"tool_name": "Read"}));
         assert_eq!(gate_event(&read, Gate::PreToolUse, never), None);
+        for nameless in [json!({"tool_name": null}), json!({"tool_name": 7})] {
+            let nameless = changed("PreToolUse", &nameless);
+            assert_eq!(gate_event(&nameless, Gate::PreToolUse, never), Some(GateEvent::PreToolUse));
+        }
         let choice = changed("PermissionRequest", &json!({"tool_name": "AskUserQuestion"}));
         assert_eq!(gate_event(&choice, Gate::PermissionRequest, never), None);
     }

@@ -3,6 +3,7 @@
 //!
 //! Files are written without waiting for the disk: after a power cut there is no agent whose session it could be.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -84,8 +85,14 @@ impl SessionFiles {
         &self.key
     }
 
+    /// Events to send.
     pub(crate) fn outbox(&self) -> PathBuf {
         self.file("outbox")
+    }
+
+    /// Withdrawals and receipts to send.
+    pub(crate) fn answers(&self) -> PathBuf {
+        self.file("answers")
     }
 
     /// Held by the process that sends what is in the outbox.
@@ -124,12 +131,15 @@ impl SessionFiles {
         Ok(Locked { _lock: lock, path, before: session.clone(), session })
     }
 
-    /// All sessions that have files.
+    /// All sessions that have something to send.
     pub(crate) fn all(places: &Places) -> Vec<Self> {
         let Ok(entries) = fs::read_dir(places.sessions_folder()) else { return Vec::new() };
-        let key =
-            |path: &Path| (path.extension()? == "outbox").then(|| path.file_stem()?.to_str().map(str::to_owned))?;
-        entries.flatten().filter_map(|entry| key(&entry.path())).map(|key| Self::with_key(places, key)).collect()
+        let key = |path: &Path| {
+            let extension = path.extension()?;
+            (extension == "outbox" || extension == "answers").then(|| path.file_stem()?.to_str().map(str::to_owned))?
+        };
+        let keys: BTreeSet<_> = entries.flatten().filter_map(|entry| key(&entry.path())).collect();
+        keys.into_iter().map(|key| Self::with_key(places, key)).collect()
     }
 
     /// Deletes the files of sessions that are long over.

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::config::Gate;
+use crate::config::{Gate, WhenUnreachable};
 
 /// Events that Flightdeck watches, and how long Claude Code waits for each, in seconds. Our hook needs milliseconds;
 /// `SessionEnd` hooks share a second and a half.
@@ -39,6 +39,7 @@ const COMMAND: &str = " hook claude-code";
 pub(crate) struct Plan {
     program: String,
     gate: Gate,
+    when_unreachable: WhenUnreachable,
     timeout: u64,
 }
 
@@ -47,14 +48,14 @@ impl Plan {
     ///
     /// # Errors
     /// The program's path cannot be written into a shell command.
-    pub(crate) fn new(program: &Path, gate: Gate, timeout: u64) -> Result<Self> {
+    pub(crate) fn new(program: &Path, gate: Gate, when_unreachable: WhenUnreachable, timeout: u64) -> Result<Self> {
         let Some(program) = program.to_str().filter(|path| !path.contains(['\n', '\0'])) else {
             bail!(
                 "the path {} cannot be written into the settings; move flightdeck to a plain folder",
                 program.display()
             );
         };
-        Ok(Self { program: quote(program), gate, timeout })
+        Ok(Self { program: quote(program), gate, when_unreachable, timeout })
     }
 
     /// For each event, the group that is added to it.
@@ -71,9 +72,10 @@ impl Plan {
         let is_gate = event == gate;
         let mut command = format!("{}{COMMAND}", self.program);
         // The event that is the gate, or could be: the command decides, whatever the configuration says later on. An
-        // event that only watches would not be given the time to wait.
+        // event that only watches would not be given the time to wait, and the agent's environment must not loosen
+        // what a person has chosen here.
         if matches!(event, "PermissionRequest" | "PreToolUse") {
-            command.push_str(&format!(" --gate {}", self.gate));
+            command.push_str(&format!(" --gate {} --when-unreachable {}", self.gate, self.when_unreachable));
         }
         if is_gate {
             // So that the hook answers in time.
@@ -127,6 +129,8 @@ pub(crate) struct Installed {
     pub(crate) program: String,
     /// The gate that its command names.
     pub(crate) gate: Option<String>,
+    /// The answer without a verdict that its command names.
+    pub(crate) when_unreachable: Option<String>,
     /// The timeout that its command names, in seconds.
     pub(crate) own_timeout: Option<u64>,
     /// The timeout that Claude Code reads, in seconds.
@@ -153,6 +157,7 @@ pub(crate) fn installed_in(settings: &Value) -> Vec<Installed> {
                 event: event.clone(),
                 program: unquote(program.trim()),
                 gate: argument("--gate").map(str::to_owned),
+                when_unreachable: argument("--when-unreachable").map(str::to_owned),
                 own_timeout: argument("--timeout").and_then(|text| text.parse().ok()),
                 timeout: hook.get("timeout").and_then(Value::as_f64),
             });
@@ -186,7 +191,8 @@ mod tests {
     }
 
     fn group(gate: Gate, event: &str) -> Value {
-        let plan = Plan::new(Path::new("/usr/bin/flightdeck"), gate, 86_400).expect("a plain path");
+        let plan = Plan::new(Path::new("/usr/bin/flightdeck"), gate, WhenUnreachable::Deny, 86_400);
+        let plan = plan.expect("a plain path");
         written(&plan).into_iter().find(|(name, _)| *name == event).expect("the event is watched").1
     }
 
@@ -196,7 +202,8 @@ mod tests {
             group(Gate::PermissionRequest, "PermissionRequest"),
             json!({"matcher": "*", "hooks": [{
                 "type": "command",
-                "command": "/usr/bin/flightdeck hook claude-code --gate permission-request --timeout 86400",
+                "command": "/usr/bin/flightdeck hook claude-code --gate permission-request --when-unreachable deny \
+                            --timeout 86400",
                 "timeout": 86_400,
                 "statusMessage": "Waiting for an answer in Flightdeck",
             }]})
@@ -205,7 +212,8 @@ mod tests {
             group(Gate::PreToolUse, "PreToolUse"),
             json!({"matcher": "*", "hooks": [{
                 "type": "command",
-                "command": "/usr/bin/flightdeck hook claude-code --gate pre-tool-use --timeout 86400",
+                "command": "/usr/bin/flightdeck hook claude-code --gate pre-tool-use --when-unreachable deny \
+                            --timeout 86400",
                 "timeout": 86_400,
                 "statusMessage": "Waiting for an answer in Flightdeck",
                 "onFailure": "block",
@@ -221,10 +229,10 @@ mod tests {
         );
         assert_eq!(
             group(Gate::PreToolUse, "PermissionRequest")["hooks"][0]["command"],
-            "/usr/bin/flightdeck hook claude-code --gate pre-tool-use"
+            "/usr/bin/flightdeck hook claude-code --gate pre-tool-use --when-unreachable deny"
         );
         for gate in [Gate::PermissionRequest, Gate::PreToolUse, Gate::None] {
-            let plan = Plan::new(Path::new("/f/flightdeck"), gate, 600).expect("a plain path");
+            let plan = Plan::new(Path::new("/f/flightdeck"), gate, WhenUnreachable::Ask, 600).expect("a plain path");
             let long = written(&plan).iter().filter(|(_, group)| group["hooks"][0]["timeout"] == 600).count();
             assert_eq!(long, usize::from(gate != Gate::None));
             assert_eq!(written(&plan).last().expect("not empty").1["hooks"][0]["timeout"], 1);
@@ -234,7 +242,8 @@ mod tests {
     #[test]
     fn ours_are_recognised_wherever_the_program_is() {
         for path in ["/usr/bin/flightdeck", "/home/a b/flightdeck", "/it's/flightdeck", "/dir with 'q'/flightdeck"] {
-            let plan = Plan::new(Path::new(path), Gate::PermissionRequest, 60).expect("a plain path");
+            let plan = Plan::new(Path::new(path), Gate::PermissionRequest, WhenUnreachable::Ask, 60);
+            let plan = plan.expect("a plain path");
             for (event, group) in written(&plan) {
                 let settings = json!({"hooks": {event: [group]}});
                 assert_eq!(installed_in(&settings)[0].program, path);
@@ -263,6 +272,7 @@ mod tests {
             event: "PermissionRequest".into(),
             program: "/usr/bin/flightdeck".into(),
             gate: Some("permission-request".into()),
+            when_unreachable: Some("deny".into()),
             own_timeout: Some(86_400),
             timeout: Some(86_400.0),
         };

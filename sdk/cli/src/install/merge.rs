@@ -90,10 +90,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::config::Gate;
+    use crate::config::{Gate, WhenUnreachable};
 
     fn plan() -> Plan {
-        Plan::new(Path::new("/usr/bin/flightdeck"), Gate::PermissionRequest, 86_400).expect("a plain path")
+        let program = Path::new("/usr/bin/flightdeck");
+        Plan::new(program, Gate::PermissionRequest, WhenUnreachable::Ask, 86_400).expect("a plain path")
     }
 
     /// Settings as people have them: other hooks, odd layouts, keys that nobody knows.
@@ -123,7 +124,8 @@ mod tests {
         for settings in SETTINGS {
             let once = with_hooks(settings, &plan()).expect("installs");
             assert_eq!(with_hooks(&once, &plan()).expect("installs"), once);
-            let other = Plan::new(Path::new("/opt/flightdeck"), Gate::PreToolUse, 60).expect("a plain path");
+            let other = Plan::new(Path::new("/opt/flightdeck"), Gate::PreToolUse, WhenUnreachable::Deny, 60);
+            let other = other.expect("a plain path");
             let changed = with_hooks(&once, &other).expect("installs");
             assert!(!changed.contains("/usr/bin/flightdeck hook"));
             assert_eq!(changed, with_hooks(settings, &other).expect("installs"));

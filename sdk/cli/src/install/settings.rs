@@ -122,10 +122,11 @@ mod tests {
     use super::super::hooks::Plan;
     use super::super::merge::with_hooks;
     use super::*;
-    use crate::config::Gate;
+    use crate::config::{Gate, WhenUnreachable};
 
     fn install(settings: &Settings, places: &Places, timeout: u64) {
-        let plan = Plan::new(Path::new("/usr/bin/flightdeck"), Gate::PermissionRequest, timeout).expect("a plain path");
+        let program = Path::new("/usr/bin/flightdeck");
+        let plan = Plan::new(program, Gate::PermissionRequest, WhenUnreachable::Ask, timeout).expect("a plain path");
         let base = settings.without_ours(places).expect("reads");
         let new = with_hooks(base.as_deref().unwrap_or_default(), &plan).expect("merges");
         settings.install(places, &new).expect("installs");

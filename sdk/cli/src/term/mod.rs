@@ -33,14 +33,14 @@ pub(crate) fn say(text: &str) -> Result<()> {
     print(&format!("{text}\n"))
 }
 
-/// Prints a value as JSON, for programs. JSON escapes control characters by itself.
+/// Prints a value as JSON, for programs, and harmless for the terminal of a person who looks on.
 pub(crate) fn say_json(value: &impl Serialize) -> Result<()> {
-    say(&serde_json::to_string_pretty(value)?)
+    say(&sanitise::json(&serde_json::to_string_pretty(value)?))
 }
 
 /// Prints a value as one line of JSON, for commands that go on telling.
 pub(crate) fn say_json_line(value: &impl Serialize) -> Result<()> {
-    say(&serde_json::to_string(value)?)
+    say(&sanitise::json(&serde_json::to_string(value)?))
 }
 
 /// Says something beside the result, on stderr.

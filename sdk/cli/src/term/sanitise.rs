@@ -38,6 +38,22 @@ pub(crate) fn block(text: &str, indent: &str) -> String {
     safe
 }
 
+/// JSON that means the same. It escapes the control characters below U+0020 by itself; the other letters that terminals
+/// obey or people do not see stand in its strings only, and are escaped here.
+pub(super) fn json(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter == '\x7f' || is_deceptive(letter) {
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                let _infallible = write!(safe, "\\u{unit:04x}");
+            }
+        } else {
+            safe.push(letter);
+        }
+    }
+    safe
+}
+
 fn push(safe: &mut String, letter: char) {
     match letter {
         // U+2400 and up picture the control characters: ␛ for escape.
@@ -84,6 +100,15 @@ mod tests {
     fn reordering_and_invisible_letters_are_named() {
         assert_eq!(line("a\u{202e}b\u{2066}c"), "a\\u{202e}b\\u{2066}c");
         assert_eq!(line("a\u{200b}b\u{e0041}"), "a\\u{200b}b\\u{e0041}");
+    }
+
+    #[test]
+    fn json_means_the_same_and_moves_no_cursor() {
+        let value = serde_json::json!({"k\u{9b}": "a\u{7f}\u{80}\u{9f}31m \u{202e}\u{e0041} Grüße 👩‍💻 \\ \"\x1b"});
+        let safe = json(&value.to_string());
+        assert!(!safe.chars().any(|letter| letter.is_control() || is_deceptive(letter)), "{safe}");
+        assert!(safe.contains(r"a\u007f\u0080\u009f31m \u202e\udb40\udc41 Grüße"), "{safe}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).expect("is JSON"), value);
     }
 
     #[test]

@@ -46,6 +46,22 @@ impl Machine {
         machine
     }
 
+    /// Pairs the project with a server, as `flightdeck pair` would.
+    pub(crate) fn pair(&self, url: &str) {
+        let root = self.path("project").canonicalize().expect("exists");
+        let project = json!({"url": url, "workspace_id": WORKSPACE, "bridge_secret": "s", "display_name": "project"});
+        self.credentials(&json!({"version": 1, "projects": {root.to_str().expect("is text"): project}}));
+    }
+
+    pub(crate) fn credentials(&self, credentials: &Value) {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        std::fs::create_dir_all(self.path("config")).expect("creates");
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(self.path("config/credentials.json")).expect("creates");
+        file.write_all(credentials.to_string().as_bytes()).expect("writes");
+    }
+
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.variables.retain(|(known, _)| known != name);
         self.variables.push((name.into(), value.into()));

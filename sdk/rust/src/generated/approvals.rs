@@ -84,7 +84,8 @@ impl Approvals<'_> {
     /// Decide an approval.
     ///
     /// The first decision wins. The same decision again is answered the same; a different one is refused and told
-    /// which one won.
+    /// which one won. Only a person's device decides, by its token or its own signing key: the machine's own key is
+    /// refused.
     ///
     /// `POST /v1/approvals/{approval_id}/decision`
     ///
@@ -93,7 +94,8 @@ impl Approvals<'_> {
     /// The server may refuse with `internal`, `unavailable`, `origin_not_allowed`, `invalid_request`,
     /// `unsupported_media_type`, `body_too_large`, `body_timeout`, `credential_missing`, `credential_invalid`,
     /// `device_revoked`, `timestamp_invalid`, `timestamp_skewed`, `workspace_unknown`, `signature_invalid`,
-    /// `nonce_reused`, `rate_limited`, `approval_not_found`, `approval_conflict`, `approval_expired`.
+    /// `nonce_reused`, `rate_limited`, `approval_not_found`, `device_required`, `approval_conflict`,
+    /// `approval_expired`.
     pub fn decide_approval(&self, approval_id: &Uuid, body: &types::Decision) -> Call<types::Approval> {
         self.client
             .call(&operations::DECIDE_APPROVAL, format!("/v1/approvals/{}/decision", segment(approval_id)))
@@ -102,7 +104,8 @@ impl Approvals<'_> {
 
     /// Decide several approvals at once.
     ///
-    /// Each is decided on its own; one that is refused does not hold back the others.
+    /// Each is decided on its own; one that is refused does not hold back the others. Only a person's device decides:
+    /// a request that the machine's own key signed is refused as a whole.
     ///
     /// `POST /v1/approvals/decisions`
     ///
@@ -111,7 +114,7 @@ impl Approvals<'_> {
     /// The server may refuse with `internal`, `unavailable`, `origin_not_allowed`, `invalid_request`,
     /// `unsupported_media_type`, `body_too_large`, `body_timeout`, `credential_missing`, `credential_invalid`,
     /// `device_revoked`, `timestamp_invalid`, `timestamp_skewed`, `workspace_unknown`, `signature_invalid`,
-    /// `nonce_reused`, `rate_limited`.
+    /// `nonce_reused`, `rate_limited`, `device_required`.
     pub fn decide_approvals(&self, body: &types::DecisionBatch) -> Call<types::DecisionOutcomes> {
         self.client.call(&operations::DECIDE_APPROVALS, "/v1/approvals/decisions").json(body)
     }

@@ -36,8 +36,8 @@ impl Bridge<'_> {
     ///
     /// The server may refuse with `internal`, `unavailable`, `origin_not_allowed`, `invalid_request`,
     /// `unsupported_media_type`, `body_too_large`, `body_timeout`, `idempotency_key_reused`, `credential_missing`,
-    /// `timestamp_invalid`, `timestamp_skewed`, `workspace_unknown`, `signature_invalid`, `nonce_reused`,
-    /// `rate_limited`, `run_not_found`.
+    /// `device_revoked`, `timestamp_invalid`, `timestamp_skewed`, `workspace_unknown`, `signature_invalid`,
+    /// `nonce_reused`, `rate_limited`, `run_not_found`.
     pub fn submit_event(&self, body: &types::BridgeEvent) -> Call<types::EventAccepted> {
         self.client.call(&operations::SUBMIT_EVENT, "/bridge/event").json(body)
     }
@@ -54,8 +54,8 @@ impl Bridge<'_> {
     ///
     /// The server may refuse with `internal`, `unavailable`, `origin_not_allowed`, `invalid_request`,
     /// `unsupported_media_type`, `body_too_large`, `body_timeout`, `idempotency_key_reused`, `credential_missing`,
-    /// `timestamp_invalid`, `timestamp_skewed`, `workspace_unknown`, `signature_invalid`, `nonce_reused`,
-    /// `rate_limited`, `run_not_found`, `approval_consumed`.
+    /// `device_revoked`, `timestamp_invalid`, `timestamp_skewed`, `workspace_unknown`, `signature_invalid`,
+    /// `nonce_reused`, `rate_limited`, `run_not_found`, `approval_consumed`.
     pub fn request_approval(&self, body: &types::ApprovalRequest) -> Call<types::ApprovalRequested> {
         self.client.call(&operations::REQUEST_APPROVAL, "/bridge/approval/request").json(body)
     }
@@ -71,8 +71,8 @@ impl Bridge<'_> {
     /// # Errors
     ///
     /// The server may refuse with `internal`, `unavailable`, `origin_not_allowed`, `invalid_request`,
-    /// `credential_missing`, `timestamp_invalid`, `timestamp_skewed`, `workspace_unknown`, `signature_invalid`,
-    /// `nonce_reused`, `approval_not_found`.
+    /// `credential_missing`, `device_revoked`, `timestamp_invalid`, `timestamp_skewed`, `workspace_unknown`,
+    /// `signature_invalid`, `nonce_reused`, `approval_not_found`.
     pub fn wait_for_approval(
         &self,
         approval_id: &Uuid,
@@ -93,9 +93,9 @@ impl Bridge<'_> {
     /// # Errors
     ///
     /// The server may refuse with `internal`, `unavailable`, `origin_not_allowed`, `invalid_request`,
-    /// `unsupported_media_type`, `body_too_large`, `body_timeout`, `credential_missing`, `timestamp_invalid`,
-    /// `timestamp_skewed`, `workspace_unknown`, `signature_invalid`, `nonce_reused`, `approval_not_found`,
-    /// `approval_pending`.
+    /// `unsupported_media_type`, `body_too_large`, `body_timeout`, `credential_missing`, `device_revoked`,
+    /// `timestamp_invalid`, `timestamp_skewed`, `workspace_unknown`, `signature_invalid`, `nonce_reused`,
+    /// `approval_not_found`, `approval_pending`.
     pub fn acknowledge_approval(
         &self,
         approval_id: &Uuid,
@@ -116,9 +116,9 @@ impl Bridge<'_> {
     /// # Errors
     ///
     /// The server may refuse with `internal`, `unavailable`, `origin_not_allowed`, `invalid_request`,
-    /// `unsupported_media_type`, `body_too_large`, `body_timeout`, `credential_missing`, `timestamp_invalid`,
-    /// `timestamp_skewed`, `workspace_unknown`, `signature_invalid`, `nonce_reused`, `approval_not_found`,
-    /// `approval_conflict`.
+    /// `unsupported_media_type`, `body_too_large`, `body_timeout`, `credential_missing`, `device_revoked`,
+    /// `timestamp_invalid`, `timestamp_skewed`, `workspace_unknown`, `signature_invalid`, `nonce_reused`,
+    /// `approval_not_found`, `approval_conflict`.
     pub fn withdraw_approval(&self, approval_id: &Uuid, body: &types::Withdrawal) -> Call<types::ApprovalVerdict> {
         self.client
             .call(&operations::WITHDRAW_APPROVAL, format!("/bridge/approval/{}/withdraw", segment(approval_id)))

@@ -112,6 +112,10 @@ pub enum ErrorCode {
     ///
     /// List the approvals that you can see.
     ApprovalNotFound,
+    /// This must be done by a person's device, and the machine's own key is none.
+    ///
+    /// Decide on a paired device, or pair this terminal as one.
+    DeviceRequired,
     /// The approval has been decided already, and differently.
     ///
     /// Nothing more to do; `details` names the decision that won.
@@ -160,6 +164,7 @@ impl ErrorCode {
         Self::DeviceNotFound,
         Self::RunNotFound,
         Self::ApprovalNotFound,
+        Self::DeviceRequired,
         Self::ApprovalConflict,
         Self::ApprovalExpired,
         Self::ApprovalPending,
@@ -195,6 +200,7 @@ impl ErrorCode {
             Self::DeviceNotFound => "device_not_found",
             Self::RunNotFound => "run_not_found",
             Self::ApprovalNotFound => "approval_not_found",
+            Self::DeviceRequired => "device_required",
             Self::ApprovalConflict => "approval_conflict",
             Self::ApprovalExpired => "approval_expired",
             Self::ApprovalPending => "approval_pending",
@@ -232,6 +238,7 @@ impl ErrorCode {
             Self::DeviceNotFound => Some(false),
             Self::RunNotFound => Some(false),
             Self::ApprovalNotFound => Some(false),
+            Self::DeviceRequired => Some(false),
             Self::ApprovalConflict => Some(false),
             Self::ApprovalExpired => Some(false),
             Self::ApprovalPending => Some(false),
@@ -269,6 +276,7 @@ impl From<&str> for ErrorCode {
             "device_not_found" => Self::DeviceNotFound,
             "run_not_found" => Self::RunNotFound,
             "approval_not_found" => Self::ApprovalNotFound,
+            "device_required" => Self::DeviceRequired,
             "approval_conflict" => Self::ApprovalConflict,
             "approval_expired" => Self::ApprovalExpired,
             "approval_pending" => Self::ApprovalPending,

@@ -59,7 +59,8 @@ impl Health<'_> {
     /// # Errors
     ///
     /// The server may refuse with `internal`, `unavailable`, `origin_not_allowed`, `credential_missing`,
-    /// `credential_invalid`, `device_revoked`, `rate_limited`.
+    /// `credential_invalid`, `device_revoked`, `timestamp_invalid`, `timestamp_skewed`, `workspace_unknown`,
+    /// `signature_invalid`, `nonce_reused`, `rate_limited`.
     pub fn get_metrics(&self) -> Call<String> {
         self.client.call(&operations::GET_METRICS, "/metrics")
     }
@@ -103,7 +104,7 @@ mod operations {
         id: "getMetrics",
         method: Method::Get,
         path: "/metrics",
-        security: &[Security::Scheme("deviceToken"), Security::Scheme("deviceId")],
+        security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
         idempotent: false,
         repeatable: true,
     };

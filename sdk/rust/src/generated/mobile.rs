@@ -28,7 +28,8 @@ impl Mobile<'_> {
     /// Decide, as the inherited mobile client does.
     ///
     /// The first decision wins. The same decision again is answered the same; a different one is refused and told
-    /// which one won.
+    /// which one won. Only a person's device decides: the machine's own key is refused. In development a client on
+    /// the same machine needs no credential.
     ///
     /// `POST /mobile/approval/{approval_id}/decision`
     ///
@@ -37,7 +38,8 @@ impl Mobile<'_> {
     /// The server may refuse with `internal`, `unavailable`, `origin_not_allowed`, `invalid_request`,
     /// `unsupported_media_type`, `body_too_large`, `body_timeout`, `credential_missing`, `credential_invalid`,
     /// `device_revoked`, `timestamp_invalid`, `timestamp_skewed`, `workspace_unknown`, `signature_invalid`,
-    /// `nonce_reused`, `rate_limited`, `approval_not_found`, `approval_conflict`, `approval_expired`.
+    /// `nonce_reused`, `rate_limited`, `approval_not_found`, `device_required`, `approval_conflict`,
+    /// `approval_expired`.
     pub fn decide_mobile_approval(
         &self,
         approval_id: &Uuid,

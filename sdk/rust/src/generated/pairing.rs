@@ -34,8 +34,9 @@ impl Pairing<'_> {
     /// # Errors
     ///
     /// The server may refuse with `internal`, `unavailable`, `origin_not_allowed`, `invalid_request`,
-    /// `unsupported_media_type`, `body_too_large`, `body_timeout`, `idempotency_key_reused`, `timestamp_invalid`,
-    /// `timestamp_skewed`, `workspace_unknown`, `signature_invalid`, `nonce_reused`, `rate_limited`.
+    /// `unsupported_media_type`, `body_too_large`, `body_timeout`, `idempotency_key_reused`, `credential_missing`,
+    /// `device_revoked`, `timestamp_invalid`, `timestamp_skewed`, `workspace_unknown`, `signature_invalid`,
+    /// `nonce_reused`, `rate_limited`.
     pub fn start_pairing(&self, body: &types::PairingStart) -> Call<types::PairingStarted> {
         self.client.call(&operations::START_PAIRING, "/pair/start").json(body)
     }
@@ -61,6 +62,7 @@ impl Pairing<'_> {
     ///
     /// Called by the machine that started the pairing, with its poll token. Waits for at most `timeout` seconds, and
     /// answers `PENDING` if no device has come by then. The outcome can be read until the pairing's `expires_at`.
+    /// From then on the answer is `EXPIRED` for an hour; after that the token is unknown.
     ///
     /// `GET /pair/result`
     ///

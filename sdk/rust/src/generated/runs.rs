@@ -84,7 +84,9 @@ impl Runs<'_> {
     /// Read a run's timeline.
     ///
     /// Events with a `seq` above `since_seq`, in order, without gaps. When there are none yet, waits for at most
-    /// `timeout` seconds for the next one. To follow a run, pass the `last_seq` of each answer to the next call.
+    /// `timeout` seconds for the next one. To follow a run, pass the `last_seq` of each answer to the next call. A
+    /// page ends early at about 1 MiB of payloads: fewer events than `limit` does not mean the end, an empty answer
+    /// does.
     ///
     /// `GET /v1/runs/{run_id}/events`
     ///

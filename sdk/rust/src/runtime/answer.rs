@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::error::Category;
 
 /// A type that a call can answer with.
 ///
@@ -36,9 +37,25 @@ impl DecodeError {
 /// Reads a JSON body.
 ///
 /// # Errors
-/// The body is not JSON, or not of this type; the reason names the place.
+/// The body is not JSON, or not of this type; the reason names the place, and no value.
 pub fn decode_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
-    serde_json::from_slice(body).map_err(DecodeError::new)
+    serde_json::from_slice(body).map_err(|error| match error.classify() {
+        Category::Data => DecodeError::new(place(&error)),
+        _ => DecodeError::new(error),
+    })
+}
+
+/// Where JSON is not of the type, and what should be there. What is there is left out: serde quotes it, and it may be
+/// a secret.
+fn place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
+    let reason = match text.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("expected {expected}"),
+        None if text.starts_with("missing field") => text.to_owned(),
+        None => "not the expected form".to_owned(),
+    };
+    format!("{reason} at line {} column {}", error.line(), error.column())
 }
 
 /// Any type that serde can read from JSON, for endpoints that this version has no method for.

@@ -180,7 +180,7 @@ impl<T: Answer> Call<T> {
         let Delivered { response, attempts } = execute::execute(self.client.shared(), self.plan?).await?;
         let value = T::decode(response.status, &response.body).map_err(|error| Error::Decode {
             status: response.status,
-            excerpt: refusal::excerpt(&response.body),
+            excerpt: refusal::excerpt_unless_json(&response.body),
             source: error.into(),
         })?;
         let request_id = response.headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);

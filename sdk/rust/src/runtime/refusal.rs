@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::{DATE, LOCATION, RETRY_AFTER};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::transport::RawResponse;
 use super::{Timestamp, UnknownValue};
@@ -72,8 +73,16 @@ fn foreign(status: u16, headers: &HeaderMap, body: &[u8]) -> (String, String) {
     (message, "Check the base URL, and any proxy in between.".into())
 }
 
+/// The beginning of a successful answer's body, for a message; nothing of JSON, even damaged, because what Flightdeck
+/// answers may hold secrets.
+pub(crate) fn excerpt_unless_json(body: &[u8]) -> String {
+    let begins = body.iter().find(|byte| byte.is_ascii_graphic());
+    let is_json = matches!(begins, Some(b'{' | b'[' | b'"')) || serde_json::from_slice::<IgnoredAny>(body).is_ok();
+    if is_json { String::new() } else { excerpt(body) }
+}
+
 /// The beginning of a body, for a message.
-pub(crate) fn excerpt(body: &[u8]) -> String {
+fn excerpt(body: &[u8]) -> String {
     // No character is longer than four bytes.
     let start = &body[..body.len().min(EXCERPT * 4)];
     String::from_utf8_lossy(start).trim().chars().take(EXCERPT).collect()

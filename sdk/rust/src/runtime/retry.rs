@@ -37,7 +37,7 @@ impl RetryPolicy {
     /// The wait that a failure asks for: the server's wish where it has one, and jitter on top of it.
     pub(crate) fn delay(&self, error: &Error, repetition: u32, random: &dyn Random) -> Duration {
         match error.retry_after() {
-            Some(wish) => wish + self.backoff(0, random),
+            Some(wish) => wish.saturating_add(self.backoff(0, random)),
             None => self.backoff(repetition, random),
         }
     }

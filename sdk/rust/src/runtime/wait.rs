@@ -58,6 +58,8 @@ impl Poll {
 
 /// What an answer may take beyond the time it was held, before it counts as lost.
 const GRACE: Duration = Duration::from_secs(10);
+/// A longer `Retry-After` is not obeyed: it may be a proxy's, and whoever waits would miss the verdict.
+const LONGEST_WISH: Duration = Duration::from_secs(30);
 /// With less than this left there is no point in asking again.
 const SHORTEST: Duration = Duration::from_secs(1);
 
@@ -97,7 +99,7 @@ where
         let delay = match &outcome {
             Ok(_) if !early => Duration::ZERO,
             Ok(_) => policy.backoff(failures, random),
-            Err(error) => policy.delay(error, failures, random),
+            Err(error) => policy.delay(error, failures, random).min(LONGEST_WISH + policy.backoff(0, random)),
         };
         failures = if early { failures.saturating_add(1) } else { 0 };
         let left = remaining();

@@ -1,6 +1,7 @@
 use std::error::Error as _;
 
 use super::{Bench, READ, refusal};
+use crate::generated::types::PairingResult;
 use crate::runtime::Json;
 use crate::testing::Script;
 use crate::{Error, ErrorCode};
@@ -80,11 +81,33 @@ async fn a_timeout_says_which_limit() {
 }
 
 #[tokio::test]
-async fn an_unreadable_answer_shows_its_beginning_and_keeps_the_cause() {
-    let error = fail(Script::answer(200, "[1, 2]")).await;
-    assert!(matches!(&error, Error::Decode { status: 200, excerpt, .. } if excerpt == "[1, 2]"), "{error:?}");
-    assert!(error.source().expect("the cause is kept").to_string().contains("expected u32"));
+async fn an_answer_that_is_not_json_shows_its_beginning_and_keeps_the_cause() {
+    let error = fail(Script::answer(200, "<html>Sign in to the Wi-Fi")).await;
+    assert!(
+        matches!(&error, Error::Decode { status: 200, excerpt, .. } if excerpt == "<html>Sign in to the Wi-Fi"),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("could not be read: \"<html>Sign in"), "{error}");
+    assert!(error.source().expect("the cause is kept").to_string().contains("line 1 column 1"));
     assert!(!error.is_retryable());
+}
+
+#[tokio::test]
+async fn an_unreadable_json_answer_says_where_and_shows_nothing_of_it() {
+    for (body, reason) in [
+        (r#"{"status":"COMPLETED","workspace_id":"s3cret"}"#, "not the expected form at line 1 column 45"),
+        (r#"{"status":5,"bridge_secret":"s3cret"}"#, "expected a string at line 1 column 11"),
+        (r#"{"bridge_secret":"s3cret"}"#, "missing field `status` at line 1 column 26"),
+        (r#""s3cret, expected ""#, "expected struct PairingResult at line 1 column 19"),
+        (r#"{"status":"COMPLETED","bridge_secret":"s3cret""#, "EOF while parsing an object at line 1 column 46"),
+    ] {
+        let bench = Bench::new([Script::answer(200, body)]);
+        let error = bench.client.call::<PairingResult>(&READ, "/things").await.expect_err("it is not a result");
+        assert!(matches!(&error, Error::Decode { excerpt, .. } if excerpt.is_empty()), "{error:?}");
+        assert_eq!(error.source().expect("the cause is kept").to_string(), reason, "{body}");
+        assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");
+        assert!(error.to_string().starts_with("the server's answer (HTTP 200) could not be read; check"), "{error}");
+    }
 }
 
 #[tokio::test]

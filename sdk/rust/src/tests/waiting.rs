@@ -110,6 +110,24 @@ async fn a_wish_of_the_server_that_goes_too_far_leaves_time_for_a_last_question(
 }
 
 #[tokio::test]
+async fn a_wish_of_a_proxy_does_not_make_a_wait_without_end_miss_the_verdict() {
+    for wish in ["86400", "18446744073709551615"] {
+        let bench = Bench::new([Script::answer(503, "").header("retry-after", wish), ok()]);
+        let shared = bench.client.shared();
+        let answer = reattach(
+            &*shared.clock,
+            &*shared.random,
+            WaitOptions::default(),
+            |_: &String| true,
+            |_| bench.client.call(&READ, "/things").retries(0),
+        );
+        assert_eq!(answer.await.expect("the server is back"), "fine");
+        let waited = bench.clock.elapsed();
+        assert!((Duration::from_secs(30)..Duration::from_secs(31)).contains(&waited), "{waited:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_waiting_does_not_mend_is_an_error_at_once() {
     let (outcome, polls, _) = wait(WaitOptions::default(), vec![Step::Held, Step::Gone, Step::Verdict]).await;
     assert!(matches!(outcome, Err(Error::Configuration(_))));

@@ -14,7 +14,7 @@ use crate::store::approvals::ApprovalRow;
 
 /// The end of an approval, as its waiters need it.
 #[derive(Debug, Clone)]
-pub(super) struct Verdict {
+pub struct Verdict {
     pub(super) status: String,
     pub(super) note: Option<String>,
     pub(super) expiry_reason: Option<String>,
@@ -36,7 +36,6 @@ pub struct Board {
 #[derive(Debug)]
 struct Pending {
     workspace_id: Uuid,
-    expires_at: i64,
     /// Holds the verdict for the moment between its commit and the last waiter's leaving.
     verdict: watch::Sender<Option<Arc<Verdict>>>,
     waiters: usize,
@@ -53,13 +52,12 @@ impl Board {
 
     /// Puts up a pending approval that the database holds and this process has not seen opened.
     pub fn restore(&self, row: &ApprovalRow) {
-        self.put(row.id, row.workspace_id, row.expires_at, row.orphaned_at.is_some());
+        self.put(row.id, row.workspace_id, row.orphaned_at.is_some());
     }
 
-    fn put(&self, id: Uuid, workspace_id: Uuid, expires_at: i64, orphaned: bool) {
+    fn put(&self, id: Uuid, workspace_id: Uuid, orphaned: bool) {
         self.pending.entry(id).or_insert_with(|| Pending {
             workspace_id,
-            expires_at,
             verdict: watch::Sender::new(None),
             waiters: 0,
             alone_since: self.clock.now(),
@@ -90,11 +88,6 @@ impl Board {
         })
     }
 
-    /// The approvals whose time is up.
-    pub(super) fn overdue(&self, now: i64) -> Vec<Uuid> {
-        self.select(|pending| pending.expires_at <= now)
-    }
-
     /// Labels those that nobody has waited for since `since`, and returns them.
     pub(super) fn newly_orphaned(&self, since: i64) -> Vec<Uuid> {
         let mut orphaned = Vec::new();
@@ -113,8 +106,9 @@ impl Board {
         (self.pending.len(), waiting)
     }
 
-    fn select(&self, wanted: impl Fn(&Pending) -> bool) -> Vec<Uuid> {
-        self.pending.iter().filter(|pending| wanted(pending.value())).map(|pending| *pending.key()).collect()
+    /// Whether nobody waits for a pending approval at this moment.
+    pub(super) fn is_alone(&self, id: Uuid) -> bool {
+        self.pending.get(&id).is_some_and(|pending| pending.waiters == 0)
     }
 }
 
@@ -129,9 +123,7 @@ impl CommitListener for Board {
             self.metrics.approval(outcome(kind));
             let Ok(payload) = serde_json::from_str::<Payload>(&event.event.payload) else { continue };
             match (kind, payload.question) {
-                (event::REQUESTED, Some(question)) => {
-                    self.put(payload.approval_id, payload.workspace_id, question.expires_at, false);
-                }
+                (event::REQUESTED, _) => self.put(payload.approval_id, payload.workspace_id, false),
                 (event::DECIDED | event::EXPIRED | event::WITHDRAWN, _) => {
                     let Payload { status, note, expiry_reason, .. } = payload;
                     self.end(payload.approval_id, Verdict { status, note, expiry_reason });
@@ -158,7 +150,7 @@ fn outcome(kind: &str) -> &'static str {
 }
 
 /// A place among those who wait; leaves it when dropped.
-pub(super) struct Attached {
+pub struct Attached {
     id: Uuid,
     pub(super) was_orphaned: bool,
     verdict: watch::Receiver<Option<Arc<Verdict>>>,
@@ -166,6 +158,10 @@ pub(super) struct Attached {
 }
 
 impl Attached {
+    pub(super) const fn id(&self) -> Uuid {
+        self.id
+    }
+
     /// Completes with the verdict.
     pub(super) async fn verdict(&mut self) -> Arc<Verdict> {
         // The sender goes only after it has sent, so the loop ends with the verdict.
@@ -183,7 +179,8 @@ impl Attached {
 impl Drop for Attached {
     fn drop(&mut self) {
         if let Some(mut pending) = self.board.pending.get_mut(&self.id) {
-            pending.waiters -= 1;
+            // The entry may be a later one, if the approval was put up again in between.
+            pending.waiters = pending.waiters.saturating_sub(1);
             pending.alone_since = self.board.clock.now();
         }
     }

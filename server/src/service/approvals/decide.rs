@@ -90,21 +90,22 @@ impl Approvals {
             .await
     }
 
-    /// Ends an approval whose time is up, unless somebody was faster.
+    /// Ends an approval whose time is up, unless somebody was faster; then the board learns how it ended.
     pub(super) async fn expire(&self, id: Uuid) -> Result<(), ApiError> {
         let now = self.clock.now();
-        self.log
+        let row = self
+            .log
             .transact(None, move |work: &mut Work<'_>| {
                 Box::pin(async move {
-                    let ending = Ending { expiry_reason: Some("DEADLINE"), ..expiring(now) };
-                    if approvals::end(work.tx().connection(), id, &ending).await? {
-                        let row = find(work, &Scope::All, id).await?;
-                        work.append(vec![Payload::of(&row).event(event::EXPIRED, row.run_id, now)]).await?;
-                    }
-                    Ok::<_, ApiError>(())
+                    expire(work, id, now).await?;
+                    find(work, &Scope::All, id).await
                 })
             })
-            .await
+            .await?;
+        if row.status != super::PENDING {
+            self.board.end(id, row.into());
+        }
+        Ok(())
     }
 }
 
@@ -127,6 +128,8 @@ async fn decide(
             return Ok(row);
         }
     }
+    // Refused because its time is up: then it is over for everybody who looks.
+    expire(work, id, now).await?;
     let row = find(work, scope, id).await?;
     match row.status.as_str() {
         decided if decided == status => Ok(row),
@@ -137,6 +140,16 @@ async fn decide(
             Err(ApiError::new(ErrorCode::ApprovalExpired).detail("status", format!("{why} at {at}")))
         }
     }
+}
+
+/// Ends an approval if it is pending and its time is up.
+async fn expire(work: &mut Work<'_>, id: Uuid, now: i64) -> Result<(), ApiError> {
+    let ending = Ending { expiry_reason: Some("DEADLINE"), ..expiring(now) };
+    if approvals::end_overdue(work.tx().connection(), id, &ending).await? {
+        let row = find(work, &Scope::All, id).await?;
+        work.append(vec![Payload::of(&row).event(event::EXPIRED, row.run_id, now)]).await?;
+    }
+    Ok(())
 }
 
 async fn find(work: &Work<'_>, scope: &Scope, id: Uuid) -> Result<ApprovalRow, ApiError> {

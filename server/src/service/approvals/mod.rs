@@ -30,7 +30,7 @@ pub use board::Board;
 pub use decide::Decision;
 pub use request::Asked;
 pub use sweep::sweep;
-pub use wait::Waited;
+pub use wait::{Waited, Waiting};
 
 /// The statuses of an approval, as they are stored.
 pub const PENDING: &str = "PENDING";

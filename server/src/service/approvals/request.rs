@@ -15,6 +15,9 @@ use crate::store::approvals::{self, ApprovalRow};
 use crate::store::idempotency::Claim;
 use crate::store::runs::{self, RunChange};
 
+/// Bytes of evidence, as JSON text: a page of approvals holds it for each.
+const MAX_CONTEXT: usize = 65_536;
+
 /// An approval in the ledger, new or found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
@@ -59,6 +62,10 @@ impl Approvals {
             || Ok("{}".to_owned()),
             |context| serde_json::to_string(context).map_err(|_| ApiError::new(ErrorCode::Internal)),
         )?;
+        if context.len() > MAX_CONTEXT {
+            return Err(ApiError::new(ErrorCode::InvalidRequest)
+                .detail("/context", format!("is {} bytes long as JSON; {MAX_CONTEXT} are taken", context.len())));
+        }
         let lifetime = request
             .expires_in_seconds
             .and_then(|seconds| i64::try_from(seconds.saturating_mul(1_000)).ok())
@@ -94,11 +101,11 @@ async fn open(work: &mut Work<'_>, row: ApprovalRow, provider: String) -> Result
     if let Some(key) = &row.request_key
         && let Some(found) = approvals::find_by_key(connection, key).await?
     {
-        if found.consumed_at.is_some() {
-            return Err(ErrorCode::ApprovalConsumed.into());
-        }
-        // A question that ended without an answer is asked anew; any other keeps its answer.
+        // A question that ended without an answer is asked anew; any other keeps its answer, until that has been acted on.
         if found.status != EXPIRED {
+            if found.consumed_at.is_some() {
+                return Err(ErrorCode::ApprovalConsumed.into());
+            }
             return Ok(Asked { approval_id: found.id, status: found.status, expires_at: found.expires_at });
         }
         approvals::release_key(connection, found.id).await?;

@@ -4,9 +4,11 @@ use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_api::support::ApiError;
 use uuid::Uuid;
 
+use super::board::{Attached, Verdict};
 use super::event::{self, Payload};
 use super::{Approvals, PENDING};
 use crate::log::Work;
+use crate::service::patience::Deadline;
 use crate::store::approvals::{self, ApprovalRow};
 use crate::store::workspaces::Scope;
 
@@ -18,6 +20,18 @@ pub struct Waited {
     pub expiry_reason: Option<String>,
     pub delivered_at: Option<i64>,
     pub consumed_at: Option<i64>,
+}
+
+impl Waited {
+    fn pending() -> Self {
+        Self {
+            status: PENDING.to_owned(),
+            note: None,
+            expiry_reason: None,
+            delivered_at: None,
+            consumed_at: None,
+        }
+    }
 }
 
 impl From<ApprovalRow> for Waited {
@@ -32,66 +46,97 @@ impl From<ApprovalRow> for Waited {
     }
 }
 
+impl From<&Verdict> for Waited {
+    fn from(verdict: &Verdict) -> Self {
+        Self {
+            status: verdict.status.clone(),
+            note: verdict.note.clone(),
+            expiry_reason: verdict.expiry_reason.clone(),
+            ..Self::pending()
+        }
+    }
+}
+
+/// A wait that has begun.
+pub enum Waiting {
+    /// It was over before it began.
+    Over(Waited),
+    /// It holds a place on the board.
+    Attached { place: Attached, deadline: Deadline, approvals: Approvals },
+}
+
+impl Waiting {
+    /// Completes with the verdict, or with `PENDING` when the time is up or the server shuts down.
+    pub async fn end(self) -> Waited {
+        match self {
+            Self::Over(waited) => waited,
+            Self::Attached { mut place, deadline, approvals } => {
+                tokio::select! {
+                    biased;
+                    verdict = place.verdict() => Waited::from(&*verdict),
+                    // Boxed, so that a wait does not keep room for a query all the time.
+                    () = deadline.passed() => Box::pin(approvals.last_look(place.id())).await,
+                }
+            }
+        }
+    }
+}
+
 impl Approvals {
-    /// Waits for the end of an approval that the caller may see; `PENDING` when the time is up or the server shuts down.
+    /// Begins to wait for the end of an approval that the caller may see.
     ///
     /// # Errors
     /// `approval_not_found`.
-    pub async fn wait(&self, scope: &Scope, id: Uuid, timeout_seconds: u64) -> Result<Waited, ApiError> {
+    pub async fn wait(&self, scope: &Scope, id: Uuid, timeout_seconds: u64) -> Result<Waiting, ApiError> {
         if self.board.workspace_of(id).is_some_and(|workspace_id| !scope.contains(workspace_id)) {
             return Err(ErrorCode::ApprovalNotFound.into());
         }
         // What is on the board is pending. What is not has ended, or was opened through another server.
-        let mut place = match self.board.attach(id) {
+        let place = match self.board.attach(id) {
             Some(place) => place,
             None => {
                 let row = self.get(scope, id).await?;
                 if row.status != PENDING {
-                    return Ok(row.into());
+                    return Ok(Waiting::Over(row.into()));
                 }
                 self.board.restore(&row);
                 match self.board.attach(id) {
                     Some(place) => place,
-                    None => return Ok(self.get(scope, id).await?.into()),
+                    None => return Ok(Waiting::Over(self.get(scope, id).await?.into())),
                 }
             }
         };
         if place.was_orphaned {
-            self.reattached(id).await?;
+            self.label(id, None).await?;
         }
         let deadline = self.patience.of(timeout_seconds);
-        tokio::select! {
-            biased;
-            verdict = place.verdict() => Ok(Waited {
-                status: verdict.status.clone(),
-                note: verdict.note.clone(),
-                expiry_reason: verdict.expiry_reason.clone(),
-                delivered_at: None,
-                consumed_at: None,
-            }),
-            () = deadline.passed() => Ok(Waited {
-                status: PENDING.to_owned(),
-                note: None,
-                expiry_reason: None,
-                delivered_at: None,
-                consumed_at: None,
-            }),
-        }
+        Ok(Waiting::Attached { place, deadline, approvals: self.clone() })
     }
 
-    /// Takes the label of an orphan away.
-    async fn reattached(&self, id: Uuid) -> Result<(), ApiError> {
-        self.label(id, None).await
+    /// When the time is up, the database has the last word: it knows what this process may have missed.
+    async fn last_look(&self, id: Uuid) -> Waited {
+        let Ok(row) = self.get(&Scope::All, id).await else { return Waited::pending() };
+        if row.status != PENDING {
+            self.board.end(id, row.clone().into());
+        } else if row.orphaned_at.is_some() {
+            // Another server did not know of this wait.
+            let _ = self.label(id, None).await;
+        }
+        row.into()
     }
 
     /// Labels an approval as orphaned since `since`, or takes the label away.
     pub(super) async fn label(&self, id: Uuid, since: Option<i64>) -> Result<(), ApiError> {
         let now = self.clock.now();
+        let board = self.board.clone();
         self.log
             .transact(None, move |work: &mut Work<'_>| {
+                // Somebody may have come back while this was queued.
+                let skip = since.is_some() && !board.is_alone(id);
                 Box::pin(async move {
                     let connection = work.tx().connection();
-                    if approvals::orphan(connection, id, since).await?
+                    if !skip
+                        && approvals::orphan(connection, id, since).await?
                         && let Some(row) = approvals::find(connection, id, &Scope::All).await?
                     {
                         let kind = if since.is_some() { event::ORPHANED } else { event::REATTACHED };

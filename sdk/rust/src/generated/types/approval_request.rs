@@ -14,7 +14,8 @@ pub struct ApprovalRequest {
     pub command: String,
     /// Where. Only its SHA-256 is kept.
     pub cwd: String,
-    /// Evidence for the person: the tool's whole input, its description, the agent's suggestions.
+    /// Evidence for the person: the tool's whole input, its description, the agent's suggestions. At most 65,536
+    /// bytes as JSON text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<Map<String, serde_json::Value>>,
     /// The workspace that signs, for a run that does not exist yet.
