@@ -102,7 +102,7 @@ for_each_database! {
             loop {
                 match poll(0).await {
                     Ok(result) => ensure!(result.status == PairingStatus::Expired, "{result:?}"),
-                    refusal => return Ok(refused(refusal, "credential_invalid")?),
+                    refusal => return refused(refusal, "credential_invalid"),
                 }
             }
         });

@@ -43,7 +43,7 @@ fn behavior(answer: &str) -> Result<Value> {
 
 for_each_database! {
     /// The hook dies while it waits, the person decides, and the agent asks again about the very same call: it is told.
-    /// Once it has acted on that, the same call is not permitted a second time.
+    /// Once it has acted on that, the verdict is used up: the same call has to be asked about anew.
     async fn a_hook_that_was_killed_gets_the_verdict_once(database) {
         let store = TestDatabase::create(database).await?;
         let server = ServerProcess::on(&store, &[]).await?;
@@ -61,8 +61,12 @@ for_each_database! {
         // The agent does what it was permitted to do.
         machine.hook("PostToolUse", &json!({"tool_use_id": CALL, "tool_response": {"stdout": ""}})).await?;
         until(&machine, &["approvals", "show", id], |approval| approval["consumed_at"].is_string()).await?;
-        let third = said(begin(&machine).await?, "hook, run a third time").await?;
-        ensure!(behavior(&third)? != "allow", "the call is permitted a second time: {third}");
+        // Whoever asks about it now asks something new, and only a person can answer that.
+        let third = ask(&machine).await?;
+        ensure!(third.approval_id != id, "the used verdict is on offer again");
+        machine.run(&["approvals", "deny", &third.approval_id]).await?;
+        let answer = said(third.hook, "hook, run a third time").await?;
+        ensure!(behavior(&answer)? == "deny", "the call is permitted a second time: {answer}");
         let approval = machine.json(&["approvals", "show", id]).await?;
         ensure!(approval["status"] == "APPROVED", "the ledger forgot the verdict: {approval}");
     }

@@ -1,9 +1,8 @@
 //! A keep-alive connection that understands just enough HTTP/1.1, so that the client costs next to nothing.
 //!
-//! Requests are bytes made beforehand; of an answer only the status and the body's length are read. Chunked answers are
-//! refused: the server sends none to these requests.
+//! Requests are bytes made beforehand; of an answer only the status and the body are read.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
