@@ -15,7 +15,7 @@ pub enum Refused {
 }
 
 impl Refused {
-    pub(super) fn file(path: &Path, problem: String) -> Self {
+    pub(super) fn file(path: &Path, problem: &str) -> Self {
         Self::Settings(format!("{}: {problem}", path.display()))
     }
 }

@@ -51,10 +51,10 @@ fn file(config: &Config) -> Result<Option<(PathBuf, toml::Table)>, Refused> {
     match std::fs::read_to_string(&path) {
         Ok(text) => match text.parse() {
             Ok(settings) => Ok(Some((path, settings))),
-            Err(error) => Err(Refused::file(&path, format!("it is not valid TOML: {error}"))),
+            Err(error) => Err(Refused::file(&path, &format!("it is not valid TOML: {error}"))),
         },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => Ok(None),
-        Err(error) => Err(Refused::file(&path, format!("it can't be read: {error}"))),
+        Err(error) => Err(Refused::file(&path, &format!("it can't be read: {error}"))),
     }
 }
 
@@ -64,7 +64,7 @@ fn with_file(path: &std::path::Path, settings: &toml::Table) -> Result<clap::Com
     for (name, value) in settings {
         let known = command.get_arguments().any(|argument| argument.get_id() == name.as_str());
         if !known || name == "config" {
-            return Err(Refused::file(path, format!("`{name}` is not a setting; --help lists them all")));
+            return Err(Refused::file(path, &format!("`{name}` is not a setting; --help lists them all")));
         }
         let texts: Vec<String> = match value {
             toml::Value::String(text) => vec![text.clone()],
@@ -72,7 +72,7 @@ fn with_file(path: &std::path::Path, settings: &toml::Table) -> Result<clap::Com
                 items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
             }
             toml::Value::Integer(_) | toml::Value::Boolean(_) => vec![value.to_string()],
-            _ => return Err(Refused::file(path, format!("`{name}` must be text, a number or a list of text"))),
+            _ => return Err(Refused::file(path, &format!("`{name}` must be text, a number or a list of text"))),
         };
         command = command.mut_arg(name, |argument| argument.default_values(texts));
     }

@@ -37,7 +37,10 @@ impl Origins {
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         if let Some(public_host) = &self.public_host {
             let name = host_name(host);
-            let ours = host.is_empty() || is_address(&name) || names_this_machine(host) || public_host.as_deref() == Some(name.as_str());
+            let ours = host.is_empty()
+                || is_address(&name)
+                || names_this_machine(host)
+                || public_host.as_deref() == Some(name.as_str());
             if !ours {
                 return Err(refuse("Host", host));
             }

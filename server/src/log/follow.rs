@@ -57,7 +57,7 @@ impl Following {
             None => false,
         };
         if !alive {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

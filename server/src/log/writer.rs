@@ -52,16 +52,12 @@ pub(super) enum Task {
     Nothing,
 }
 
-pub(super) async fn run(
-    store: Store,
-    mut queue: mpsc::Receiver<Request>,
-    listeners: Vec<Arc<dyn CommitListener>>,
-) {
+pub(super) async fn run(store: Store, mut queue: mpsc::Receiver<Request>, listeners: Vec<Arc<dyn CommitListener>>) {
     let mut requests = Vec::with_capacity(BATCH);
     let mut before = 0;
     let mut took = Duration::ZERO;
     while queue.recv_many(&mut requests, BATCH).await > 0 {
-        gather(&mut queue, &mut requests, before, took / 4).await;
+        gather(&mut queue, &mut requests, before, took / 2).await;
         // Who has gone away before the write began will not be surprised to find it undone.
         requests.iter_mut().for_each(Request::forget_if_abandoned);
         before = requests.len();
@@ -75,12 +71,7 @@ pub(super) async fn run(
 /// Lets those who were just answered come back before the next commit: with a slow disk, a group that waits a little and
 /// commits once is faster for everybody than two that take turns. Only under load, and never for long: `patience` is a
 /// part of what a commit takes, and a few writers are not worth waiting for.
-async fn gather(
-    queue: &mut mpsc::Receiver<Request>,
-    requests: &mut Vec<Request>,
-    before: usize,
-    patience: Duration,
-) {
+async fn gather(queue: &mut mpsc::Receiver<Request>, requests: &mut Vec<Request>, before: usize, patience: Duration) {
     let expected = (before + requests.len()).min(BATCH);
     if requests.len() < LOADED || patience < WORTHWHILE {
         return;
@@ -127,11 +118,7 @@ async fn commit(store: &Store, requests: &mut Vec<Request>, listeners: &[Arc<dyn
 }
 
 /// Commits one request; returns the error if the database is not available.
-async fn commit_alone(
-    store: &Store,
-    request: Request,
-    listeners: &[Arc<dyn CommitListener>],
-) -> Option<WriteError> {
+async fn commit_alone(store: &Store, request: Request, listeners: &[Arc<dyn CommitListener>]) -> Option<WriteError> {
     let mut alone = [request];
     let attempted = attempt(store, &mut alone).await;
     let [request] = alone;
@@ -189,9 +176,7 @@ async fn attempt(store: &Store, requests: &mut [Request]) -> Result<batch::Outco
         }
     };
     // A database that hangs is a database that can't be reached.
-    tokio::time::timeout(TIME_LIMIT, transaction)
-        .await
-        .unwrap_or_else(|_| Err(Failed::Write(WriteError::TimedOut)))
+    tokio::time::timeout(TIME_LIMIT, transaction).await.unwrap_or_else(|_| Err(Failed::Write(WriteError::TimedOut)))
 }
 
 impl From<WriteError> for Failed {

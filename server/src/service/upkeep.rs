@@ -48,9 +48,7 @@ async fn prune_nonces(log: &Log, before: i64) -> Result<(), ApiError> {
     loop {
         let more = log
             .transact(None, move |work: &mut Work<'_>| {
-                Box::pin(
-                    async move { nonces::prune(work.tx().connection(), before).await.map_err(ApiError::from) },
-                )
+                Box::pin(async move { nonces::prune(work.tx().connection(), before).await.map_err(ApiError::from) })
             })
             .await?;
         if !more {

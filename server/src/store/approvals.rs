@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
+};
 use uuid::Uuid;
 
 use super::StoreError;
@@ -98,16 +100,11 @@ pub async fn end<C: ConnectionTrait>(connection: &C, id: Uuid, ending: &Ending) 
 /// # Errors
 /// If the database can't be reached.
 pub async fn end_overdue<C: ConnectionTrait>(connection: &C, id: Uuid, ending: &Ending) -> Result<bool, StoreError> {
-    let overdue =
-        Condition::all().add(approval::Column::Id.eq(id)).add(approval::Column::ExpiresAt.lte(ending.at));
+    let overdue = Condition::all().add(approval::Column::Id.eq(id)).add(approval::Column::ExpiresAt.lte(ending.at));
     end_if(connection, ending, overdue).await
 }
 
-async fn end_if<C: ConnectionTrait>(
-    connection: &C,
-    ending: &Ending,
-    condition: Condition,
-) -> Result<bool, StoreError> {
+async fn end_if<C: ConnectionTrait>(connection: &C, ending: &Ending, condition: Condition) -> Result<bool, StoreError> {
     let updated = approval::Entity::update_many()
         .col_expr(approval::Column::Status, Expr::value(ending.status))
         .col_expr(approval::Column::Note, Expr::value(ending.note.clone()))

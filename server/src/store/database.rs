@@ -82,8 +82,8 @@ fn is_contention(error: &DbErr) -> bool {
     let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error else {
         return false;
     };
-    let code = cause.as_database_error().and_then(|database| database.code());
-    code.is_some_and(|code| matches!(code.as_ref(), "40001" | "40P01" | "55P03"))
+    let Some(database) = cause.as_database_error() else { return false };
+    database.code().is_some_and(|code| matches!(code.as_ref(), "40001" | "40P01" | "55P03"))
 }
 
 /// Whether the same statement may succeed later: lost connections, locks, and a full disk.
@@ -123,11 +123,8 @@ impl Store {
         let writer = connect(options, 1).await?;
         migrate(&writer).await?;
         // A database in memory belongs to its connection, so there reader and writer share one.
-        let reader = if options.url.contains(":memory:") {
-            writer.clone()
-        } else {
-            connect(options, options.readers).await?
-        };
+        let reader =
+            if options.url.contains(":memory:") { writer.clone() } else { connect(options, options.readers).await? };
         Ok(Self { reader, writer, kind })
     }
 

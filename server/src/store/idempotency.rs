@@ -46,7 +46,11 @@ pub async fn look_up<C: ConnectionTrait>(connection: &C, claims: &[&Claim]) -> R
     }
     let known = |claim: &&Claim| {
         let row = rows.iter().find(|row| row.scope == claim.scope && row.key == claim.key)?;
-        Some(if row.request_digest == claim.request_digest { Known::Answered(row.answer.clone()) } else { Known::Reused })
+        Some(if row.request_digest == claim.request_digest {
+            Known::Answered(row.answer.clone())
+        } else {
+            Known::Reused
+        })
     };
     Ok(claims.iter().map(known).collect())
 }

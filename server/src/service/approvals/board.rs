@@ -150,7 +150,7 @@ fn outcome(kind: &str) -> &'static str {
 }
 
 /// A place among those who wait; leaves it when dropped.
-pub struct Attached {
+pub(super) struct Attached {
     id: Uuid,
     pub(super) was_orphaned: bool,
     verdict: watch::Receiver<Option<Arc<Verdict>>>,

@@ -43,7 +43,7 @@ impl Approvals {
                         events.push(Payload::of(&row).event(event::CONSUMED, row.run_id, now));
                     }
                     work.append(events).await?;
-                    Ok::<_, ApiError>(find().await?.ok_or_else(missing)?)
+                    find().await?.ok_or_else(missing)
                 })
             })
             .await

@@ -24,13 +24,7 @@ pub struct Waited {
 
 impl Waited {
     fn pending() -> Self {
-        Self {
-            status: PENDING.to_owned(),
-            note: None,
-            expiry_reason: None,
-            delivered_at: None,
-            consumed_at: None,
-        }
+        Self { status: PENDING.to_owned(), note: None, expiry_reason: None, delivered_at: None, consumed_at: None }
     }
 }
 
@@ -62,7 +56,14 @@ pub enum Waiting {
     /// It was over before it began.
     Over(Waited),
     /// It holds a place on the board.
-    Attached { place: Attached, deadline: Deadline, approvals: Approvals },
+    Attached(Box<Held>),
+}
+
+/// A place on the board, and until when it is held.
+pub struct Held {
+    place: Attached,
+    deadline: Deadline,
+    approvals: Approvals,
 }
 
 impl Waiting {
@@ -70,12 +71,14 @@ impl Waiting {
     pub async fn end(self) -> Waited {
         match self {
             Self::Over(waited) => waited,
-            Self::Attached { mut place, deadline, approvals } => {
+            Self::Attached(mut held) => {
+                let Held { place, deadline, approvals } = &mut *held;
+                let id = place.id();
                 tokio::select! {
                     biased;
                     verdict = place.verdict() => Waited::from(&*verdict),
                     // Boxed, so that a wait does not keep room for a query all the time.
-                    () = deadline.passed() => Box::pin(approvals.last_look(place.id())).await,
+                    () = deadline.passed() => Box::pin(approvals.last_look(id)).await,
                 }
             }
         }
@@ -110,7 +113,7 @@ impl Approvals {
             self.label(id, None).await?;
         }
         let deadline = self.patience.of(timeout_seconds);
-        Ok(Waiting::Attached { place, deadline, approvals: self.clone() })
+        Ok(Waiting::Attached(Box::new(Held { place, deadline, approvals: self.clone() })))
     }
 
     /// When the time is up, the database has the last word: it knows what this process may have missed.
