@@ -231,8 +231,8 @@ fn connect_options(options: &StoreOptions, connections: u32) -> ConnectOptions {
             )
             // 16 MiB of pages; the default of 2 MiB makes a store of a million events read its index from disk.
             .pragma("cache_size", "-16384")
-            // 16 MiB: a page that every commit touches is copied back into the file once for many commits, not each.
-            .pragma("wal_autocheckpoint", "4096")
+            // 32 MiB: a page that every commit touches is copied back into the file once for many commits, not each.
+            .pragma("wal_autocheckpoint", "8192")
             .pragma("temp_store", "MEMORY")
     });
     connect
