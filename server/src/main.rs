@@ -90,7 +90,7 @@ fn banner(config: &Config, running: &Running) {
         Environment::Development => {
             ("development", "accepts shortcuts from this machine; FLIGHTDECK_ENV=production accepts none")
         }
-        Environment::Production => ("production", "every request needs a credential"),
+        Environment::Production => ("production", "accepts no shortcut"),
     };
     let database = if config.database_url.is_none() {
         format!("{}", config.data_dir.join("flightdeck.db").display())
@@ -101,8 +101,8 @@ fn banner(config: &Config, running: &Running) {
     };
     println!(
         "\nFlightdeck {}\n\n  Listening on {url}\n  API          {url}/docs\n  Mode         {mode} ({advice})\n  \
-         Database     {database}\n  Data         {}\n\nNext: in a project where an agent works, run\n\n  \
-         flightdeck pair --url {url}\n  flightdeck install claude-code\n",
+         Database     {database}\n  Data         {}\n\nNext: build the CLI (cargo build -p flightdeck-cli), and in a project where an agent works run\n\n  \
+         flightdeck pair --url {url}        (--self, if there is no phone at hand)\n  flightdeck install claude-code\n",
         env!("CARGO_PKG_VERSION"),
         config.data_dir.display(),
     );

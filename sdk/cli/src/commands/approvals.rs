@@ -203,10 +203,17 @@ async fn decide_all(scene: &Scene, client: &Client, decide: Decide, verb: Decisi
 
 async fn decide_one(scene: &Scene, client: &Client, id: Uuid, verb: DecisionVerb, note: Option<String>) -> Result<()> {
     let mut decision = Decision::new(verb);
-    decision.note = note;
+    decision.note.clone_from(&note);
     match client.approvals().decide_approval(&id, &decision).await {
         Ok(approval) if scene.json => term::say_json(&approval),
-        Ok(approval) => say_decided(scene, &approval),
+        Ok(approval) => {
+            say_decided(scene, &approval)?;
+            // The same decision again is answered the same, with the note that came with the first.
+            if note.is_some() && approval.note != note {
+                term::remark("It was decided so before; the first note counts, and this one was not added.");
+            }
+            Ok(())
+        }
         Err(error @ Error::Api(_)) if error.code() == Some(&ErrorCode::ApprovalConflict) => {
             Err(Failure::new(Exit::Conflict, standing(client, id).await).into())
         }

@@ -133,7 +133,7 @@ fn files(report: &mut Report, places: &Places, flags: Flags, folder: &Path) -> O
                             "paired with {url}, but the server here is {}, from: {}",
                             effective.url.0, effective.url.1
                         ),
-                        "leave the other server out, or flightdeck pair --replace",
+                        &format!("leave the other server out, or flightdeck pair --replace --url {}", effective.url.0),
                     ),
                     None => report.fail("pairing", "this folder is not paired", "flightdeck pair"),
                 },

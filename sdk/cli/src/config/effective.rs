@@ -197,7 +197,7 @@ fn not_paired(effective: &Effective) -> anyhow::Error {
     let message = match effective.paired_elsewhere() {
         Some(paired) => format!(
             "this project is paired with {paired}, and its key is for that server only, but the server here is {url} \
-             (from: {source}); leave that out, or pair the project with the other server: flightdeck pair --replace"
+             (from: {source}); leave that out, or pair the project with that server: flightdeck pair --replace --url {url}"
         ),
         None => format!(
             "this folder is not paired with {url}, and neither is this machine as a device; run `flightdeck pair` here"
