@@ -56,7 +56,7 @@ pub struct Common {
     /// The repository's root [default: the nearest folder upwards that holds a Cargo workspace]
     #[arg(long, global = true, value_name = "FOLDER")]
     pub root: Option<PathBuf>,
-    /// Don't ask for an example of every operation
+    /// Don't ask for an example of every operation and socket
     #[arg(long, global = true)]
     pub without_examples: bool,
 }

@@ -2,7 +2,7 @@
 //! profile already checked. It knows no target language; each target lowers it once more, to names and types of
 //! its own. It serialises (`cargo codegen ir`), and maps keep the order in which the spec is written.
 //!
-//! New inputs (sockets, GraphQL) add a collection beside `surfaces`; they do not change what is here.
+//! New inputs (GraphQL) add a collection beside `surfaces`; they do not change what is here.
 
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -15,6 +15,10 @@ pub struct Protocol {
     pub description: String,
     pub security_schemes: IndexMap<String, SecurityScheme>,
     pub surfaces: Vec<Surface>,
+    /// In the order of the document.
+    pub sockets: Vec<Socket>,
+    /// By name, in the table's order.
+    pub close_codes: IndexMap<String, CloseCode>,
     /// Sorted by name.
     pub types: IndexMap<String, TypeDef>,
     /// By code, in the catalogue's order.
@@ -228,6 +232,8 @@ pub enum Type {
     Boolean,
     /// Any JSON object, kept as it is.
     JsonObject,
+    /// Any JSON value, kept as it is.
+    Json,
     List {
         item: Box<Type>,
     },
@@ -266,4 +272,133 @@ pub struct ErrorDef {
     pub retryable: bool,
     pub message: String,
     pub action: String,
+}
+
+/// A socket: what crosses it in both directions, how it may be opened, and how it ends.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Socket {
+    /// The channel's name and the file's stem, e.g. `stream`.
+    pub name: String,
+    /// The path, e.g. `/v1/stream`.
+    pub address: String,
+    pub title: String,
+    pub description: String,
+    /// Relative to the spec's root.
+    pub source: String,
+    /// Of the query, all of them.
+    pub parameters: Vec<SocketParameter>,
+    /// As of an operation.
+    pub security: Vec<Vec<String>>,
+    /// Every code with which opening may be refused, declared and implied, in the catalogue's order.
+    pub errors: Vec<String>,
+    /// The codes of the catalogue that its error messages carry, in the catalogue's order.
+    pub faults: Vec<String>,
+    /// The property that tells most messages apart.
+    pub discriminator: String,
+    /// What clients say, in the order of the document.
+    pub client_messages: Vec<Message>,
+    /// What the server says.
+    pub server_messages: Vec<Message>,
+    /// Names in the table, in its order.
+    pub close_codes: Vec<String>,
+    pub limits: SocketLimits,
+    pub resume: Option<Resume>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SocketParameter {
+    #[serde(flatten)]
+    pub parameter: Parameter,
+    /// A credential: never shown.
+    pub secret: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Message {
+    /// As in the document, e.g. `publish`; names the variant in every target.
+    pub name: String,
+    /// The discriminator's value. Absent for a message that has none.
+    pub tag: Option<String>,
+    /// The required property by which a message without a tag is recognised.
+    pub recognised_by: Option<String>,
+    /// The name of an object type, whose `fields` do not contain the discriminator.
+    pub ty: String,
+}
+
+/// Constants that both ends share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SocketLimits {
+    /// The largest message that the server takes.
+    pub max_message_bytes: u64,
+    /// Beyond this many, the server reads more slowly.
+    pub messages_per_second: u64,
+    /// After this many faulty messages in a row the socket is closed.
+    pub faults_in_a_row: u64,
+    /// How much one connection may follow.
+    pub subscriptions: u64,
+    /// Events that may wait for a slow client, and their bytes.
+    pub queue_events: u64,
+    pub queue_bytes: u64,
+    /// How often the server gives a sign of life.
+    pub heartbeat_seconds: u64,
+    /// How long a client may give none.
+    pub silence_seconds: u64,
+}
+
+/// How a client goes on where it was.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Resume {
+    /// The client message that subscribes.
+    pub subscribe: String,
+    /// The client message that ends a subscription.
+    pub unsubscribe: Option<String>,
+    /// The property that names a subscription, of the subscribing message and of everything that belongs to it. Absent:
+    /// the connection has one subscription.
+    pub key: Option<String>,
+    /// The property of the subscribing message that holds the position.
+    pub position: String,
+    /// The server messages that move the position.
+    pub events: Vec<ResumeEvent>,
+    /// The server messages that say that history is missing.
+    pub gaps: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ResumeEvent {
+    pub message: String,
+    /// The path to the `seq`, e.g. `event.seq`; through a list, its last item counts: `events.seq`.
+    pub seq: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CloseCode {
+    /// snake_case.
+    pub name: String,
+    pub code: u16,
+    pub reconnect: Reconnect,
+    pub message: String,
+    pub action: String,
+}
+
+/// What a client does after a close code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reconnect {
+    /// Connect again, and go on from the last position.
+    Resume,
+    /// Connect again, and begin anew.
+    Fresh,
+    /// Stop.
+    Never,
+}
+
+impl Reconnect {
+    /// As the spec writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resume => "resume",
+            Self::Fresh => "fresh",
+            Self::Never => "never",
+        }
+    }
 }

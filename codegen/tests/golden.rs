@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use flightdeck_codegen::compile;
-use flightdeck_codegen::ir::Protocol;
+use flightdeck_codegen::ir::{Protocol, Resume};
 use flightdeck_codegen::lint::Options;
 use flightdeck_codegen::target::{OutputFile, rust, rust_sdk, rust_server};
 
@@ -145,5 +145,36 @@ fn names_that_become_the_same_are_refused() {
         let error = format!("{:#}", error.expect("the two operations collide"));
         let both = error.contains("\"createThing\" and \"create_thing\" both become `create_thing`");
         assert!(both, "{error}");
+    }
+}
+
+#[test]
+fn messages_that_become_the_same_are_refused() {
+    let mut protocol = protocol();
+    let messages = &mut protocol.sockets[0].client_messages;
+    let mut copy = messages[0].clone();
+    copy.name = messages[1].name.to_uppercase();
+    messages.push(copy);
+    for error in [rust_server::emit(&protocol).err(), rust_sdk::emit(&protocol).err()] {
+        let error = format!("{:#}", error.expect("the two messages collide"));
+        let both = error.contains("\"subscribe\" and \"SUBSCRIBE\" both become `Subscribe`");
+        assert!(both && error.contains("asyncapi/channels/rooms.yaml"), "{error}");
+    }
+}
+
+#[test]
+fn what_a_client_needs_to_go_on_must_be_there() {
+    let resume = |change: fn(&mut Resume)| {
+        let mut protocol = protocol();
+        change(protocol.sockets[0].resume.as_mut().expect("rooms can be resumed"));
+        format!("{:#}", rust_sdk::emit(&protocol).expect_err("a client could not go on"))
+    };
+    for (error, expected) in [
+        (resume(|resume| resume.gaps = vec!["hello".to_owned()]), "RoomHello has no property next_seq"),
+        (resume(|resume| resume.position = "epoch".to_owned()), "needs a `minimum` of 0 or more"),
+        (resume(|resume| resume.subscribe = "hello".to_owned()), "names hello, which no client of rooms says"),
+        (resume(|resume| resume.events[0].seq = vec!["room".to_owned(), "seq".to_owned()]), "leads through room"),
+    ] {
+        assert!(error.contains(expected), "{error}");
     }
 }

@@ -13,6 +13,8 @@ mod calls;
 mod client;
 #[path = "golden_sdk/runtime.rs"]
 mod runtime;
+#[path = "golden_sdk/sockets.rs"]
+mod sockets;
 #[path = "golden_sdk/values.rs"]
 mod values;
 

@@ -16,3 +16,5 @@ mod documents;
 mod parameters;
 #[path = "golden_server/service.rs"]
 mod service;
+#[path = "golden_server/sockets.rs"]
+mod sockets;

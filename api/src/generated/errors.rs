@@ -70,6 +70,20 @@ pub enum ErrorCode {
     ApprovalPending,
     /// The agent has already acted on the verdict for this very tool call.
     ApprovalConsumed,
+    /// There is no such agent.
+    AgentNotFound,
+    /// This path is a socket, and the request is not the beginning of one.
+    UpgradeRequired,
+    /// The message is not JSON, is nested too deeply, or is not an object.
+    NotJson,
+    /// The message has a type that the socket does not take, or none.
+    UnknownMessage,
+    /// The message does not have the shape that its type asks for.
+    InvalidMessage,
+    /// There is no such stream, or it is not yours to see.
+    StreamNotFound,
+    /// One connection follows as many streams as it may.
+    TooManyStreams,
 }
 
 impl ErrorCode {
@@ -105,6 +119,13 @@ impl ErrorCode {
         Self::ApprovalExpired,
         Self::ApprovalPending,
         Self::ApprovalConsumed,
+        Self::AgentNotFound,
+        Self::UpgradeRequired,
+        Self::NotJson,
+        Self::UnknownMessage,
+        Self::InvalidMessage,
+        Self::StreamNotFound,
+        Self::TooManyStreams,
     ];
 
     /// The code as it is on the wire.
@@ -141,6 +162,13 @@ impl ErrorCode {
             Self::ApprovalExpired => "approval_expired",
             Self::ApprovalPending => "approval_pending",
             Self::ApprovalConsumed => "approval_consumed",
+            Self::AgentNotFound => "agent_not_found",
+            Self::UpgradeRequired => "upgrade_required",
+            Self::NotJson => "not_json",
+            Self::UnknownMessage => "unknown_message",
+            Self::InvalidMessage => "invalid_message",
+            Self::StreamNotFound => "stream_not_found",
+            Self::TooManyStreams => "too_many_streams",
         }
     }
 
@@ -178,6 +206,13 @@ impl ErrorCode {
             Self::ApprovalExpired => 409,
             Self::ApprovalPending => 409,
             Self::ApprovalConsumed => 409,
+            Self::AgentNotFound => 404,
+            Self::UpgradeRequired => 426,
+            Self::NotJson => 400,
+            Self::UnknownMessage => 400,
+            Self::InvalidMessage => 400,
+            Self::StreamNotFound => 404,
+            Self::TooManyStreams => 409,
         }
     }
 
@@ -215,6 +250,13 @@ impl ErrorCode {
             Self::ApprovalExpired => false,
             Self::ApprovalPending => false,
             Self::ApprovalConsumed => false,
+            Self::AgentNotFound => false,
+            Self::UpgradeRequired => false,
+            Self::NotJson => false,
+            Self::UnknownMessage => false,
+            Self::InvalidMessage => false,
+            Self::StreamNotFound => false,
+            Self::TooManyStreams => false,
         }
     }
 
@@ -254,6 +296,13 @@ impl ErrorCode {
             Self::ApprovalExpired => "The approval expired or was withdrawn before this decision.",
             Self::ApprovalPending => "The approval is not decided yet, so there is no verdict to acknowledge.",
             Self::ApprovalConsumed => "The agent has already acted on the verdict for this very tool call.",
+            Self::AgentNotFound => "There is no such agent.",
+            Self::UpgradeRequired => "This path is a socket, and the request is not the beginning of one.",
+            Self::NotJson => "The message is not JSON, is nested too deeply, or is not an object.",
+            Self::UnknownMessage => "The message has a type that the socket does not take, or none.",
+            Self::InvalidMessage => "The message does not have the shape that its type asks for.",
+            Self::StreamNotFound => "There is no such stream, or it is not yours to see.",
+            Self::TooManyStreams => "One connection follows as many streams as it may.",
         }
     }
 
@@ -295,6 +344,13 @@ impl ErrorCode {
             Self::ApprovalExpired => "Nothing more to do; the agent asks again if it still needs an answer.",
             Self::ApprovalPending => "Wait for the verdict first.",
             Self::ApprovalConsumed => "Ask for a new approval with the tool-use id of the new call.",
+            Self::AgentNotFound => "List the agents, or register it.",
+            Self::UpgradeRequired => "Connect with a WebSocket client, version 13.",
+            Self::NotJson => "Send one JSON object in a text frame.",
+            Self::UnknownMessage => "Look the messages up in the socket's document.",
+            Self::InvalidMessage => "Correct what `path` names.",
+            Self::StreamNotFound => "Check the stream's name, and that a credential for it was sent.",
+            Self::TooManyStreams => "Unsubscribe from one, or open another connection.",
         }
     }
 }

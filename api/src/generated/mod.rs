@@ -20,12 +20,15 @@
 
 pub mod approvals;
 pub mod bridge;
+pub mod companion;
 pub mod devices;
 pub mod errors;
 pub mod health;
+pub mod hub;
 pub mod mobile;
 pub mod pairing;
 pub mod runs;
+pub mod sockets;
 pub mod types;
 pub mod workspaces;
 
@@ -41,6 +44,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[],
         errors: health::GetHealthErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "getReadiness",
@@ -50,6 +54,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[],
         errors: health::GetReadinessErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "getMetrics",
@@ -59,6 +64,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["deviceToken"], &["signature"], &["deviceId"]],
         errors: health::GetMetricsErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "getServerHealth",
@@ -68,6 +74,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["deviceToken"], &["signature"], &["deviceId"]],
         errors: health::GetServerHealthErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "startPairing",
@@ -77,6 +84,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["signature"], &[]],
         errors: pairing::StartPairingErrors::CODES,
         idempotent: true,
+        repeatable: false,
     },
     OperationInfo {
         id: "completePairing",
@@ -86,6 +94,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["deviceToken"], &[]],
         errors: pairing::CompletePairingErrors::CODES,
         idempotent: true,
+        repeatable: false,
     },
     OperationInfo {
         id: "getPairingResult",
@@ -95,6 +104,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["pollToken"]],
         errors: pairing::GetPairingResultErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "submitEvent",
@@ -104,6 +114,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["signature"]],
         errors: bridge::SubmitEventErrors::CODES,
         idempotent: true,
+        repeatable: false,
     },
     OperationInfo {
         id: "requestApproval",
@@ -113,6 +124,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["signature"]],
         errors: bridge::RequestApprovalErrors::CODES,
         idempotent: true,
+        repeatable: false,
     },
     OperationInfo {
         id: "waitForApproval",
@@ -122,6 +134,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["signature"]],
         errors: bridge::WaitForApprovalErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "acknowledgeApproval",
@@ -131,6 +144,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["signature"]],
         errors: bridge::AcknowledgeApprovalErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "withdrawApproval",
@@ -140,6 +154,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["signature"]],
         errors: bridge::WithdrawApprovalErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "decideMobileApproval",
@@ -149,6 +164,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["deviceToken"], &["signature"], &["deviceId"]],
         errors: mobile::DecideMobileApprovalErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "listWorkspaces",
@@ -158,6 +174,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["deviceToken"], &["signature"], &["deviceId"]],
         errors: workspaces::ListWorkspacesErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "getWorkspace",
@@ -167,6 +184,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["deviceToken"], &["signature"], &["deviceId"]],
         errors: workspaces::GetWorkspaceErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "listDevices",
@@ -176,6 +194,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["deviceToken"], &["signature"], &["deviceId"]],
         errors: devices::ListDevicesErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "updateDevice",
@@ -185,6 +204,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["deviceToken"], &["signature"], &["deviceId"]],
         errors: devices::UpdateDeviceErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "revokeDevice",
@@ -194,6 +214,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["deviceToken"], &["signature"], &["deviceId"]],
         errors: devices::RevokeDeviceErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "listRuns",
@@ -203,6 +224,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["deviceToken"], &["signature"], &["deviceId"]],
         errors: runs::ListRunsErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "getRun",
@@ -212,6 +234,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["deviceToken"], &["signature"], &["deviceId"]],
         errors: runs::GetRunErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "listRunEvents",
@@ -221,6 +244,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["deviceToken"], &["signature"], &["deviceId"]],
         errors: runs::ListRunEventsErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "listApprovals",
@@ -230,6 +254,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["deviceToken"], &["signature"], &["deviceId"]],
         errors: approvals::ListApprovalsErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "getApproval",
@@ -239,6 +264,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["deviceToken"], &["signature"], &["deviceId"]],
         errors: approvals::GetApprovalErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "decideApproval",
@@ -248,6 +274,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["deviceToken"], &["signature"], &["deviceId"]],
         errors: approvals::DecideApprovalErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "decideApprovals",
@@ -257,5 +284,86 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["deviceToken"], &["signature"], &["deviceId"]],
         errors: approvals::DecideApprovalsErrors::CODES,
         idempotent: false,
+        repeatable: true,
+    },
+    OperationInfo {
+        id: "listAgents",
+        method: "GET",
+        path: "/agents",
+        surface: "companion",
+        security: &[&["companionToken"], &[]],
+        errors: companion::ListAgentsErrors::CODES,
+        idempotent: false,
+        repeatable: true,
+    },
+    OperationInfo {
+        id: "registerAgent",
+        method: "POST",
+        path: "/agents/register",
+        surface: "companion",
+        security: &[&["companionToken"], &[]],
+        errors: companion::RegisterAgentErrors::CODES,
+        idempotent: false,
+        repeatable: true,
+    },
+    OperationInfo {
+        id: "restartAgent",
+        method: "POST",
+        path: "/agents/{agent_id}/restart",
+        surface: "companion",
+        security: &[&["companionToken"], &[]],
+        errors: companion::RestartAgentErrors::CODES,
+        idempotent: false,
+        repeatable: false,
+    },
+    OperationInfo {
+        id: "listMessages",
+        method: "GET",
+        path: "/messages",
+        surface: "companion",
+        security: &[&["companionToken"], &[]],
+        errors: companion::ListMessagesErrors::CODES,
+        idempotent: false,
+        repeatable: true,
+    },
+    OperationInfo {
+        id: "sendMessage",
+        method: "POST",
+        path: "/messages",
+        surface: "companion",
+        security: &[&["companionToken"], &[]],
+        errors: companion::SendMessageErrors::CODES,
+        idempotent: false,
+        repeatable: false,
+    },
+    OperationInfo {
+        id: "mintHubToken",
+        method: "POST",
+        path: "/api/auth/token",
+        surface: "hub",
+        security: &[&["signature"], &["companionToken"], &[]],
+        errors: hub::MintHubTokenErrors::CODES,
+        idempotent: false,
+        repeatable: true,
+    },
+    OperationInfo {
+        id: "getHubHealth",
+        method: "GET",
+        path: "/health",
+        surface: "hub",
+        security: &[&["signature"], &["companionToken"], &[]],
+        errors: hub::GetHubHealthErrors::CODES,
+        idempotent: false,
+        repeatable: true,
+    },
+    OperationInfo {
+        id: "getHubStats",
+        method: "GET",
+        path: "/stats",
+        surface: "hub",
+        security: &[&["signature"], &["companionToken"], &[]],
+        errors: hub::GetHubStatsErrors::CODES,
+        idempotent: false,
+        repeatable: true,
     },
 ];

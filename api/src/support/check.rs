@@ -130,6 +130,11 @@ impl Problems {
         }
     }
 
+    /// The first thing that is wrong.
+    pub(super) fn into_first(self) -> Option<Detail> {
+        self.0.into_iter().next()
+    }
+
     /// # Errors
     ///
     /// `invalid_request` with the details, if anything is wrong.

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use super::check::{Location, Problems, Validate};
 use super::context::Context;
 use super::error::ApiError;
+use super::explain::explain;
 use crate::generated::errors::ErrorCode;
 
 const JSON: &str = "application/json";
@@ -126,7 +127,7 @@ fn is_json(content_type: &str) -> bool {
 }
 
 fn decode<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, ApiError> {
-    let value: T = serde_json::from_slice(bytes).map_err(|_| explain::<T>(bytes))?;
+    let value: T = serde_json::from_slice(bytes).map_err(|_| refusal::<T>(bytes))?;
     let mut problems = Problems::new();
     value.validate(&Location::Body, &mut problems);
     problems.into_result()?;
@@ -135,40 +136,12 @@ fn decode<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, ApiError> {
 
 /// Decodes a wrong body once more to learn where it is wrong, which is too slow to watch for in right ones.
 #[cold]
-fn explain<T: DeserializeOwned>(bytes: &[u8]) -> ApiError {
+fn refusal<T: DeserializeOwned>(bytes: &[u8]) -> ApiError {
     let invalid = ApiError::new(ErrorCode::InvalidRequest);
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let (path, cause) = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
-        Err(error) => (pointer(error.path()), error.into_inner()),
-        // The value is right, so something follows it.
-        Ok(_) => match deserializer.end() {
-            Err(error) => (String::new(), error),
-            Ok(()) => return invalid,
-        },
-    };
-    // The sentence ends in a line and column, which mean little to the sender of one line.
-    let sentence = cause.to_string();
-    let sentence = match (cause.is_data(), sentence.rsplit_once(" at line ")) {
-        (true, Some((sentence, _))) => sentence.to_owned(),
-        _ => sentence,
-    };
-    invalid.detail(path, sentence)
-}
-
-fn pointer(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
-    let mut pointer = String::new();
-    for segment in path.iter() {
-        match segment {
-            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-            Segment::Map { key } => {
-                pointer.push('/');
-                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
-            }
-            Segment::Enum { .. } | Segment::Unknown => {}
-        }
+    match explain::<T>(bytes) {
+        Some((path, sentence)) => invalid.detail(path, sentence),
+        None => invalid,
     }
-    pointer
 }
 
 #[cfg(test)]

@@ -19,4 +19,6 @@ pub struct OperationInfo {
     pub errors: &'static [ErrorCode],
     /// Whether it takes an `Idempotency-Key`.
     pub idempotent: bool,
+    /// Whether sending the same request twice has the effect of sending it once, without a key.
+    pub repeatable: bool,
 }

@@ -74,7 +74,7 @@ fn refuse(error: poem::Error) -> poem::Error {
 }
 
 /// poem's reason without the names of Rust types around it.
-fn plain(reason: &str) -> &str {
+pub(super) fn plain(reason: &str) -> &str {
     if reason.ends_with("expects an input value.") {
         return "is missing";
     }

@@ -32,18 +32,7 @@ impl<D: DeclaredErrors> Refused<D> {
     /// A code that the operation does not declare would break the contract: it is logged, and becomes `internal`.
     #[must_use]
     pub fn new(error: ApiError, context: &Context) -> Self {
-        let error = if D::CODES.contains(&error.code) {
-            error
-        } else {
-            tracing::error!(
-                operation = D::OPERATION,
-                code = error.code.as_str(),
-                message = error.message,
-                request_id = context.request_id(),
-                "refused with a code that the operation does not declare"
-            );
-            ApiError::new(ErrorCode::Internal)
-        };
+        let error = declared(error, D::CODES, D::OPERATION, context);
         Self { error, context: context.clone(), operation: PhantomData }
     }
 
@@ -78,6 +67,21 @@ impl<D: DeclaredErrors> ApiResponse for Refused<D> {
     fn register(registry: &mut Registry) {
         types::Error::register(registry);
     }
+}
+
+/// The error, if `of` declares its code among `codes`.
+pub(super) fn declared(error: ApiError, codes: &[ErrorCode], of: &'static str, context: &Context) -> ApiError {
+    if codes.contains(&error.code) {
+        return error;
+    }
+    tracing::error!(
+        of,
+        code = error.code.as_str(),
+        message = error.message,
+        request_id = context.request_id(),
+        "refused with a code that the spec does not declare"
+    );
+    ApiError::new(ErrorCode::Internal)
 }
 
 fn refusal<D: DeclaredErrors>(status: u16) -> MetaResponse {

@@ -113,8 +113,11 @@ fn lint(root: &Path, common: &Common, json: bool, out: &mut dyn Write) -> anyhow
         writeln!(out, "{}", render::json(&compilation.diagnostics, &compilation.sources)?)?;
     } else if let Some(protocol) = sound(&compilation, out)? {
         let operations: usize = protocol.surfaces.iter().map(|surface| surface.operations.len()).sum();
-        let (types, codes) = (protocol.types.len(), protocol.errors.len());
-        writeln!(out, "the spec is sound: {operations} operations, {types} types, {codes} error codes")?;
+        let (sockets, types, codes) = (protocol.sockets.len(), protocol.types.len(), protocol.errors.len());
+        writeln!(
+            out,
+            "the spec is sound: {operations} operations, {sockets} sockets, {types} types, {codes} error codes"
+        )?;
     }
     Ok(if compilation.protocol.is_some() { Outcome::Done } else { Outcome::Faults })
 }

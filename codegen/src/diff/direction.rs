@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Verdict;
-use crate::ir::{Content, Operation, Protocol, Shape, Type};
+use crate::ir::{Content, Message, Operation, Protocol, Shape, Type};
 
 /// The ways that a type travels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,18 +37,23 @@ pub struct Directions {
 }
 
 impl Directions {
-    /// Follows every operation of a protocol.
+    /// Follows every operation and socket of a protocol.
     pub fn of(protocol: &Protocol) -> Self {
         let operations: Vec<&Operation> = protocol.surfaces.iter().flat_map(|surface| &surface.operations).collect();
         let bodies = operations.iter().filter_map(|operation| operation.body.clone());
         let parameters = operations.iter().flat_map(|operation| &operation.parameters);
-        let sent = bodies.chain(parameters.filter_map(|parameter| named(&parameter.ty)));
+        let of_sockets = protocol.sockets.iter().flat_map(|socket| &socket.parameters);
+        let parameters = parameters.chain(of_sockets.map(|parameter| &parameter.parameter));
+        let types = |messages: &[Message]| messages.iter().map(|message| message.ty.clone()).collect::<Vec<_>>();
+        let said_by_clients = protocol.sockets.iter().flat_map(|socket| types(&socket.client_messages));
+        let said_by_server = protocol.sockets.iter().flat_map(|socket| types(&socket.server_messages));
+        let sent = bodies.chain(parameters.filter_map(|parameter| named(&parameter.ty))).chain(said_by_clients);
         let successes = operations.iter().flat_map(|operation| &operation.successes);
         let received = successes.filter_map(|success| match &success.content {
             Content::Json { ty } | Content::JsonList { ty } => Some(ty.clone()),
             Content::Empty | Content::Text => None,
         });
-        let received = received.chain([crate::lint::types::ERROR_BODY.to_owned()]);
+        let received = received.chain(said_by_server).chain([crate::lint::types::ERROR_BODY.to_owned()]);
         Self { sent: reachable(protocol, sent.collect()), received: reachable(protocol, received.collect()) }
     }
 

@@ -1,13 +1,14 @@
 //! What changed between two protocols, and what an existing client makes of it.
 //!
 //! An existing client is one that was built with an SDK of the older protocol: it ignores fields that it does not know,
-//! keeps enum values and union variants that it does not know, and sends what it always sent. Names count too, because
+//! keeps enum values, union variants, messages and codes that it does not know, and sends what it always sent. Names count too, because
 //! every SDK is generated from them.
 
 pub mod catalogue;
 pub mod direction;
 pub mod limits;
 pub mod operations;
+pub mod sockets;
 pub mod types;
 
 use std::fmt::Write as _;
@@ -56,6 +57,17 @@ impl Changes {
         }
     }
 
+    /// Adds the codes that something can answer or end with now, or cannot any more. Clients keep codes that they do not
+    /// know.
+    pub fn codes(&mut self, subject: &str, verb: &str, old: &[String], new: &[String]) {
+        for code in old.iter().filter(|code| !new.contains(code)) {
+            self.add(Verdict::Compatible, subject, format!("does not {verb} `{code}` any more"));
+        }
+        for code in new.iter().filter(|code| !old.contains(code)) {
+            self.add(Verdict::Compatible, subject, format!("can {verb} `{code}` now"));
+        }
+    }
+
     /// Adds a word about the deprecation, if it changed.
     pub fn deprecation(&mut self, subject: &str, old: bool, new: bool) {
         match (old, new) {
@@ -77,6 +89,7 @@ pub fn compare(old: &Protocol, new: &Protocol) -> Vec<Change> {
         changes.words("protocol", what, before, after);
     }
     operations::compare(old, new, &mut changes);
+    sockets::compare(old, new, &mut changes);
     types::compare(old, new, &mut changes);
     catalogue::compare(old, new, &mut changes);
     let mut found = changes.found;
@@ -122,6 +135,7 @@ pub fn type_name(ty: &crate::ir::Type) -> String {
         Type::Number => "number".to_owned(),
         Type::Boolean => "boolean".to_owned(),
         Type::JsonObject => "JSON object".to_owned(),
+        Type::Json => "JSON value".to_owned(),
         Type::List { item } => format!("list of {}", type_name(item)),
         Type::Map { value } => format!("map of {}", type_name(value)),
         Type::Named { name } => name.clone(),

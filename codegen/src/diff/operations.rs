@@ -53,7 +53,7 @@ fn one(subject: &str, old: &Operation, new: &Operation, changes: &mut Changes) {
         let message = format!("was {:?} {} and is {:?} {}", old.method, old.path, new.method, new.path);
         changes.add(Verdict::Breaking, subject, message);
     }
-    parameters(subject, old, new, changes);
+    parameters(subject, &old.parameters, &new.parameters, changes);
     match (&old.body, &new.body) {
         (None, None) => {}
         (None, Some(_)) => changes.add(Verdict::Breaking, subject, "takes a body now"),
@@ -64,13 +64,8 @@ fn one(subject: &str, old: &Operation, new: &Operation, changes: &mut Changes) {
         }
     }
     successes(subject, &old.successes, &new.successes, changes);
-    for code in old.errors.iter().filter(|code| !new.errors.contains(code)) {
-        changes.add(Verdict::Compatible, subject, format!("does not refuse with `{code}` any more"));
-    }
-    for code in new.errors.iter().filter(|code| !old.errors.contains(code)) {
-        changes.add(Verdict::Compatible, subject, format!("can refuse with `{code}` now"));
-    }
-    security(subject, old, new, changes);
+    changes.codes(subject, "refuse with", &old.errors, &new.errors);
+    security(subject, &old.security, &new.security, changes);
     match (old.idempotent, new.idempotent) {
         (true, false) => changes.add(Verdict::Breaking, subject, "takes no idempotency key any more"),
         (false, true) => changes.add(Verdict::Compatible, subject, "takes an idempotency key now"),
@@ -88,16 +83,17 @@ fn one(subject: &str, old: &Operation, new: &Operation, changes: &mut Changes) {
     }
 }
 
-fn parameters(subject: &str, old: &Operation, new: &Operation, changes: &mut Changes) {
+/// Compares the parameters of an operation or socket.
+pub(super) fn parameters(subject: &str, old: &[Parameter], new: &[Parameter], changes: &mut Changes) {
     let same = |one: &Parameter, other: &Parameter| one.name == other.name && one.place == other.place;
-    for parameter in &old.parameters {
+    for parameter in old {
         let subject = format!("{subject}, parameter {}", parameter.name);
-        match new.parameters.iter().find(|other| same(parameter, other)) {
+        match new.iter().find(|other| same(parameter, other)) {
             None => changes.add(Verdict::Breaking, &subject, "was removed"),
             Some(other) => one_parameter(&subject, parameter, other, changes),
         }
     }
-    for parameter in new.parameters.iter().filter(|it| !old.parameters.iter().any(|other| same(it, other))) {
+    for parameter in new.iter().filter(|it| !old.iter().any(|other| same(it, other))) {
         let subject = format!("{subject}, parameter {}", parameter.name);
         if parameter.required {
             changes.add(Verdict::Breaking, &subject, "was added, and requests need it");
@@ -161,10 +157,11 @@ fn content(content: &Content) -> String {
     }
 }
 
-fn security(subject: &str, old: &Operation, new: &Operation, changes: &mut Changes) {
+/// Compares the credentials that an operation or socket accepts.
+pub(super) fn security(subject: &str, old: &[Vec<String>], new: &[Vec<String>], changes: &mut Changes) {
     // No alternatives at all is the empty alternative.
-    let alternatives = |operation: &Operation| {
-        if operation.security.is_empty() { vec![Vec::new()] } else { operation.security.clone() }
+    let alternatives = |security: &[Vec<String>]| {
+        if security.is_empty() { vec![Vec::new()] } else { security.to_vec() }
     };
     let name = |schemes: &[String]| {
         if schemes.is_empty() { "no credential".to_owned() } else { schemes.join(" with ") }

@@ -80,7 +80,7 @@ fn fields(subject: &str, direction: Direction, old: &[Field], new: &[Field], cha
     for new_field in new.iter().filter(|field| !old.iter().any(|other| other.name == field.name)) {
         let subject = format!("{subject}, field {}", new_field.name);
         if new_field.required && direction.sent {
-            changes.add(Verdict::Breaking, &subject, "was added, and requests need it");
+            changes.add(Verdict::Breaking, &subject, "was added, and what clients send needs it");
         } else {
             changes.add(Verdict::Compatible, &subject, "was added");
         }

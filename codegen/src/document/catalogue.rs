@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 
 use super::fields::Fields;
-use super::{OperationDocument, Reader};
+use super::{OperationDocument, Reader, SocketDocument};
 use crate::diagnostic::Code;
 use crate::source::{Entry, FileId, Located, Node, Span, Value};
 
@@ -20,9 +20,9 @@ pub struct CatalogueEntry {
 }
 
 impl CatalogueEntry {
-    /// The first of its shapes that an operation has.
-    pub fn implied_in(&self, operation: &OperationDocument) -> Option<&Located<ImpliedBy>> {
-        self.implied_by.iter().find(|rule| rule.value.applies_to(operation))
+    /// The first of its rules that a shape obeys.
+    pub fn implied_in(&self, shape: &RequestShape<'_>) -> Option<&Located<ImpliedBy>> {
+        self.implied_by.iter().find(|rule| rule.value.applies_to(shape))
     }
 
     /// Whether it is also answered outside any operation.
@@ -31,11 +31,56 @@ impl CatalogueEntry {
     }
 }
 
+/// What of an operation, or of the opening of a socket, decides which codes follow from it.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestShape<'a> {
+    is_socket: bool,
+    takes_input: bool,
+    takes_body: bool,
+    takes_key: bool,
+    security: &'a [Vec<Located<String>>],
+}
+
+impl<'a> RequestShape<'a> {
+    /// The shape of an operation.
+    pub fn of_operation(operation: &'a OperationDocument) -> Self {
+        let takes_key = operation.idempotent.is_some();
+        Self {
+            is_socket: false,
+            // The key is a header that can be wrong like any other.
+            takes_input: operation.has_body || !operation.parameters.is_empty() || takes_key,
+            takes_body: operation.has_body,
+            takes_key,
+            security: &operation.security,
+        }
+    }
+
+    /// The shape of the request that opens a socket.
+    pub fn of_socket(socket: &'a SocketDocument) -> Self {
+        Self {
+            is_socket: true,
+            takes_input: !socket.parameters.is_empty(),
+            takes_body: false,
+            takes_key: false,
+            security: &socket.security,
+        }
+    }
+}
+
+impl RequestShape<'_> {
+    /// What has this shape.
+    pub const fn what(&self) -> &'static str {
+        if self.is_socket { "socket" } else { "operation" }
+    }
+}
+
 /// The shape of an operation that makes a code possible.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImpliedBy {
-    /// Every operation.
+    /// Every operation, and the opening of every socket.
     Operation,
+    /// The opening of every socket.
+    Socket,
     /// None: an answer outside any operation.
     Server,
     /// One that takes a parameter or a body.
@@ -54,6 +99,7 @@ impl ImpliedBy {
     fn parse(text: &str) -> Option<Self> {
         Some(match text {
             "operation" => Self::Operation,
+            "socket" => Self::Socket,
             "server" => Self::Server,
             "input" => Self::Input,
             "body" => Self::Body,
@@ -65,28 +111,30 @@ impl ImpliedBy {
 }
 
 impl ImpliedBy {
-    /// Whether an operation's shape makes a code possible that is implied so.
-    pub fn applies_to(&self, operation: &OperationDocument) -> bool {
+    /// Whether a shape makes a code possible that is implied so.
+    pub fn applies_to(&self, shape: &RequestShape<'_>) -> bool {
         match self {
             Self::Operation => true,
+            Self::Socket => shape.is_socket,
             Self::Server => false,
-            // The key is a header that can be wrong like any other.
-            Self::Input => operation.has_body || !operation.parameters.is_empty() || operation.idempotent.is_some(),
-            Self::Body => operation.has_body,
-            Self::Idempotency => operation.idempotent.is_some(),
-            Self::Security => {
-                !operation.security.is_empty() && operation.security.iter().all(|schemes| !schemes.is_empty())
-            }
-            Self::Scheme(name) => operation.security.iter().flatten().any(|scheme| scheme.value == *name),
+            Self::Input => shape.takes_input,
+            Self::Body => shape.takes_body,
+            Self::Idempotency => shape.takes_key,
+            Self::Security => !shape.security.is_empty() && shape.security.iter().all(|schemes| !schemes.is_empty()),
+            Self::Scheme(name) => shape.security.iter().flatten().any(|scheme| scheme.value == *name),
         }
     }
 }
 
-/// Every code that an operation may answer with, declared and implied, in the catalogue's order.
-pub fn codes_of<'a>(errors: &'a IndexMap<String, CatalogueEntry>, operation: &OperationDocument) -> Vec<&'a str> {
+/// Every code with which a request of this shape may be refused, declared and implied, in the catalogue's order.
+pub fn codes_of<'a>(
+    errors: &'a IndexMap<String, CatalogueEntry>,
+    declared: &[Located<String>],
+    shape: &RequestShape<'_>,
+) -> Vec<&'a str> {
     let possible = errors.values().filter(|entry| {
-        let declared = operation.errors.iter().any(|code| code.value == entry.code.value);
-        declared || entry.implied_in(operation).is_some()
+        let declared = declared.iter().any(|code| code.value == entry.code.value);
+        declared || entry.implied_in(shape).is_some()
     });
     possible.map(|entry| entry.code.value.as_str()).collect()
 }
@@ -176,7 +224,7 @@ fn rule(reader: &mut Reader<'_>, text: &Located<String>) -> Option<Located<Impli
             Code::ErrorImpliedBy,
             text.at,
             format!("no rule `{text}`"),
-            "the rules are operation, server, input, body, idempotency, security and security:<scheme>",
+            "the rules are operation, socket, server, input, body, idempotency, security and security:<scheme>",
         );
     }
     Some(Located::new(rule?, text.at))

@@ -175,7 +175,7 @@ fn read_body(reader: &mut Reader<'_>, entry: &Entry) -> Option<Located<String>> 
 }
 
 /// One alternative: `{scheme: []}`, several that go together, or `{}`.
-fn read_security(reader: &mut Reader<'_>, node: &Node) -> Option<Vec<Located<String>>> {
+pub(super) fn read_security(reader: &mut Reader<'_>, node: &Node) -> Option<Vec<Located<String>>> {
     let Some(entries) = node.as_map() else {
         wrong_kind(reader.problems, node, node.at, "a security alternative", "a mapping such as `{deviceToken: []}`");
         return None;

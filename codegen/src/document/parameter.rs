@@ -1,11 +1,11 @@
-//! A parameter of an operation, with its default.
+//! A parameter of an operation or of a socket, with its default.
 
-use super::Reader;
 use super::fields::Fields;
 use super::value::{self, ValueDocument};
+use super::{Reader, schema};
 use crate::diagnostic::Code;
 use crate::ir::Place;
-use crate::source::{Located, Node, Span, Value};
+use crate::source::{Entry, Located, Node, Span, Value};
 
 /// A parameter.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct ParameterDocument {
     /// Absent where it is not sound; that has been reported.
     pub value: Option<ValueDocument>,
     pub default: Option<Located<serde_json::Value>>,
+    /// A credential. Only sockets have such: a browser cannot give them headers.
+    pub secret: bool,
 }
 
 /// Reads a parameter.
@@ -58,6 +60,34 @@ pub fn read(reader: &mut Reader<'_>, node: &Node) -> Option<ParameterDocument> {
         inherited_name,
         value,
         default,
+        secret: false,
+    })
+}
+
+/// Reads a property of a socket's query.
+pub fn read_query(reader: &mut Reader<'_>, entry: &Entry, required: bool) -> Option<ParameterDocument> {
+    let mut fields = Fields::open(reader, &entry.value, entry.key_at, "a parameter")?;
+    let description = fields.need_prose(reader, "description");
+    let deprecated = fields.flag(reader, "deprecated").is_some();
+    let inherited_name = fields.flag(reader, "x-inherited-names");
+    let secret = fields.flag(reader, "x-secret");
+    let default = fields.get("default").and_then(|entry| scalar(reader, &entry.value));
+    let value = value::read(reader, &mut fields);
+    if let Some(value) = &value {
+        fields.close(reader);
+        schema::check_secret(reader, secret, Some(&value.ty));
+    }
+    Some(ParameterDocument {
+        name: Located::new(entry.key.clone(), entry.key_at),
+        place: Place::Query,
+        description,
+        required,
+        deprecated,
+        inherited_name,
+        schema_at: entry.key_at,
+        value,
+        default,
+        secret: secret.is_some(),
     })
 }
 

@@ -2,8 +2,8 @@
 
 use indexmap::IndexMap;
 
-use super::Reader;
 use super::fields::{Fields, text, wrong_kind};
+use super::{Reader, info};
 use crate::diagnostic::Code;
 use crate::ir::SecurityScheme;
 use crate::source::{Entry, FileId, Located, Node, Span, reference};
@@ -50,8 +50,10 @@ pub fn read(reader: &mut Reader<'_>, file: FileId, root: &Node) -> RouteMap {
         let message = format!("OpenAPI {version} is not read");
         reader.problems.report(Code::WrongValue, version.at, message, "write `openapi: 3.1.0`");
     }
-    if let Some(info) = fields.need(reader, "info") {
-        read_info(reader, info, &mut map);
+    if let Some(info) = fields.need(reader, "info").and_then(|entry| info::read(reader, entry, true)) {
+        map.title = info.title;
+        map.version = info.version.map(|version| version.value).unwrap_or_default();
+        map.description = info.description;
     }
     for server in fields.list(reader, "servers").unwrap_or_default() {
         if let Some(mut server_fields) = Fields::open(reader, server, server.at, "a server") {
@@ -77,23 +79,6 @@ pub fn read(reader: &mut Reader<'_>, file: FileId, root: &Node) -> RouteMap {
     }
     fields.close(reader);
     map
-}
-
-fn read_info(reader: &mut Reader<'_>, info: &Entry, map: &mut RouteMap) {
-    let Some(mut fields) = Fields::open(reader, &info.value, info.key_at, "`info`") else {
-        return;
-    };
-    map.title = fields.need_text(reader, "title").map(|title| title.value).unwrap_or_default();
-    map.version = fields.need_text(reader, "version").map(|version| version.value).unwrap_or_default();
-    map.description = fields.need_prose(reader, "description");
-    if let Some(license) = fields.get("license")
-        && let Some(mut inner) = Fields::open(reader, &license.value, license.key_at, "a license")
-    {
-        inner.need_text(reader, "name");
-        inner.text(reader, "identifier");
-        inner.close(reader);
-    }
-    fields.close(reader);
 }
 
 fn read_tag(reader: &mut Reader<'_>, node: &Node) -> Option<Tag> {

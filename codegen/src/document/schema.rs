@@ -46,6 +46,16 @@ pub struct Property {
     pub kind: Option<PropertyKind>,
 }
 
+impl Property {
+    /// The text that it always has, if it is a constant.
+    pub const fn constant(&self) -> Option<&Located<String>> {
+        match &self.kind {
+            Some(PropertyKind::Constant(constant)) => Some(constant),
+            _ => None,
+        }
+    }
+}
+
 /// What a property holds.
 #[derive(Debug)]
 pub enum PropertyKind {
@@ -112,6 +122,13 @@ fn shape(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<SchemaShape
 
 fn object(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<SchemaShape> {
     expect_type(reader, fields, "object");
+    let entries = entries(reader, fields)?;
+    let properties = entries.into_iter().map(|(entry, required)| property(reader, entry, required)).collect();
+    Some(SchemaShape::Object { properties })
+}
+
+/// The entries of `properties`, each with whether `required` names it.
+pub(super) fn entries<'a>(reader: &mut Reader<'_>, fields: &mut Fields<'a>) -> Option<Vec<(&'a Entry, bool)>> {
     let required = fields.texts(reader, "required");
     let properties = fields.need(reader, "properties")?;
     let Some(entries) = properties.value.as_map() else {
@@ -142,8 +159,7 @@ fn object(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<SchemaShap
         }
     }
     let is_required = |entry: &Entry| required.iter().any(|name| name.value == entry.key);
-    let properties = entries.iter().map(|entry| property(reader, entry, is_required(entry))).collect();
-    Some(SchemaShape::Object { properties })
+    Some(entries.iter().map(|entry| (entry, is_required(entry))).collect())
 }
 
 fn property(reader: &mut Reader<'_>, entry: &Entry, required: bool) -> Property {
@@ -170,16 +186,20 @@ fn property(reader: &mut Reader<'_>, entry: &Entry, required: bool) -> Property 
     if property.kind.is_some() {
         fields.close(reader);
     }
-    if let (Some(at), Some(kind)) = (secret, &property.kind) {
-        check_secret(reader, at, kind);
+    match &property.kind {
+        Some(PropertyKind::Value(value)) => check_secret(reader, secret, Some(&value.ty)),
+        Some(PropertyKind::Constant(_)) => check_secret(reader, secret, None),
+        None => {}
     }
     property.secret = secret.is_some();
     property
 }
 
 /// Anything but a text has parts that would be shown on their own, or nothing to hide.
-fn check_secret(reader: &mut Reader<'_>, at: Span, kind: &PropertyKind) {
-    if !matches!(kind, PropertyKind::Value(ValueDocument { ty: ir::Type::String, .. })) {
+pub(super) fn check_secret(reader: &mut Reader<'_>, secret: Option<Span>, ty: Option<&ir::Type>) {
+    if let Some(at) = secret
+        && ty != Some(&ir::Type::String)
+    {
         reader.problems.report(
             Code::SecretForm,
             at,

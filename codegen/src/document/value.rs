@@ -1,4 +1,4 @@
-//! What a property, parameter, item or alias may hold: a scalar, a reference, a list, a map or a free JSON object.
+//! What a property, parameter, item or alias may hold: a scalar, a reference, a list, a map or free JSON.
 
 use super::fields::Fields;
 use super::{Reader, limits};
@@ -32,13 +32,17 @@ impl ValueDocument {
     }
 }
 
-/// Reads a reference, a nullable reference or an inline value.
+/// Reads a reference, a nullable reference, any JSON or an inline value.
 pub fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<ValueDocument> {
     if let Some(reference) = fields.text(reader, "$ref") {
         return reader.type_reference(&reference).map(|ty| ValueDocument::plain(ty, false));
     }
     if let Some(choice) = fields.get("anyOf") {
         return nullable_reference(reader, choice);
+    }
+    if fields.has("x-json") {
+        // Null is JSON like any other, so there is no second bit to it.
+        return fields.flag(reader, "x-json").map(|_| ValueDocument::plain(Type::Json, false));
     }
     inline(reader, fields)
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use super::types::ERROR_BODY;
 use crate::diagnostic::{Code, Problems};
 use crate::document::catalogue::codes_of;
-use crate::document::{Documents, ImpliedBy, OperationDocument};
-use crate::source::{ERRORS, Sources, Span};
+use crate::document::{CatalogueEntry, Documents, ImpliedBy, RequestShape};
+use crate::source::{ERRORS, Located, Sources, Span};
 
 /// Checks the rules of this module.
 pub fn check(sources: &Sources, documents: &Documents, problems: &mut Problems) {
@@ -25,8 +25,17 @@ pub fn check(sources: &Sources, documents: &Documents, problems: &mut Problems) 
     }
     let mut used = BTreeSet::new();
     for (_, operation) in documents.operations() {
-        declared(documents, operation, problems);
-        used.extend(codes_of(&documents.errors, operation));
+        let shape = RequestShape::of_operation(operation);
+        declared(documents, &operation.errors, &shape, problems);
+        used.extend(codes_of(&documents.errors, &operation.errors, &shape));
+    }
+    for socket in documents.sockets.values() {
+        let shape = RequestShape::of_socket(socket);
+        declared(documents, &socket.errors, &shape, problems);
+        used.extend(codes_of(&documents.errors, &socket.errors, &shape));
+        // A fault is said on the socket, so that nothing implies it.
+        named(documents, &socket.faults, problems);
+        used.extend(socket.faults.iter().map(|code| code.value.as_str()));
     }
     for entry in documents.errors.values() {
         let mut sound = true;
@@ -43,16 +52,22 @@ pub fn check(sources: &Sources, documents: &Documents, problems: &mut Problems) 
             problems.report(
                 Code::ErrorUnused,
                 entry.code.at,
-                format!("no operation answers with `{}`", entry.code),
-                "name it in an operation's `x-errors`, say what implies it, or delete it",
+                format!("no operation or socket answers with `{}`", entry.code),
+                "name it in `x-errors` or a socket's `x-faults`, say what implies it, or delete it",
             );
         }
     }
 }
 
-fn declared(documents: &Documents, operation: &OperationDocument, problems: &mut Problems) {
-    for (index, code) in operation.errors.iter().enumerate() {
-        if let Some(first) = operation.errors[..index].iter().find(|other| other.value == code.value) {
+/// Reports codes that are unknown or named twice; answers the others.
+fn named<'a>(
+    documents: &'a Documents,
+    codes: &'a [Located<String>],
+    problems: &mut Problems,
+) -> Vec<(&'a Located<String>, &'a CatalogueEntry)> {
+    let mut found = Vec::new();
+    for (index, code) in codes.iter().enumerate() {
+        if let Some(first) = codes[..index].iter().find(|other| other.value == code.value) {
             problems.report_with(
                 Code::ErrorTwice,
                 code.at,
@@ -61,7 +76,9 @@ fn declared(documents: &Documents, operation: &OperationDocument, problems: &mut
                 vec![(first.at, "first here".to_owned())],
             );
         }
-        let Some(entry) = documents.errors.get(&code.value) else {
+        if let Some(entry) = documents.errors.get(&code.value) {
+            found.push((code, entry));
+        } else {
             let near = crate::names::nearest(&code.value, documents.errors.keys().map(String::as_str));
             problems.report(
                 Code::ErrorUnknown,
@@ -69,13 +86,18 @@ fn declared(documents: &Documents, operation: &OperationDocument, problems: &mut
                 format!("errors.yaml has no code `{code}`"),
                 near.map_or_else(|| "add it there first".to_owned(), |near| format!("did you mean `{near}`?")),
             );
-            continue;
-        };
-        if let Some(rule) = entry.implied_in(operation) {
+        }
+    }
+    found
+}
+
+fn declared(documents: &Documents, codes: &[Located<String>], shape: &RequestShape<'_>, problems: &mut Problems) {
+    for (code, entry) in named(documents, codes, problems) {
+        if let Some(rule) = entry.implied_in(shape) {
             problems.report_with(
                 Code::ErrorImplied,
                 code.at,
-                format!("`{code}` follows from the operation's shape"),
+                format!("`{code}` follows from the {}'s shape", shape.what()),
                 "leave it out of `x-errors`",
                 vec![(rule.at, "implied here".to_owned())],
             );

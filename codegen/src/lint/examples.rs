@@ -1,4 +1,4 @@
-//! Examples: one file for every operation, and no file for nothing. What is in them is for the contract tests.
+//! Examples: one file for every operation, at least one for every socket, and none for nothing. What is in them is for the contract tests.
 
 use crate::diagnostic::{Code, Problems};
 use crate::document::Documents;
@@ -18,11 +18,26 @@ pub fn check(sources: &Sources, documents: &Documents, options: Options, problem
             );
         }
     }
+    for socket in documents.sockets.values().filter(|_| !options.without_examples) {
+        let is_of_socket = |path: &str| Role::of(path) == Role::SocketExample { socket: &socket.name };
+        if !sources.iter().any(|(_, file)| is_of_socket(&file.path)) {
+            problems.report(
+                Code::ExampleMissing,
+                socket.at,
+                format!("the socket `{}` has no example", socket.name),
+                format!("write examples/sockets/{}/<what_it_shows>.yaml", socket.name),
+            );
+        }
+    }
     for (file, source) in sources.iter() {
         let (surface, operation) = match Role::of(&source.path) {
             Role::Example { surface, operation } => (surface, operation),
             Role::ErrorExample(code) => {
                 error_example(documents, code, Span::start_of(file), problems);
+                continue;
+            }
+            Role::SocketExample { socket } => {
+                socket_example(documents, socket, Span::start_of(file), problems);
                 continue;
             }
             _ => continue,
@@ -48,5 +63,20 @@ fn error_example(documents: &Documents, code: &str, at: Span, problems: &mut Pro
     if !documents.errors.contains_key(code) {
         let message = format!("errors.yaml has no code `{code}`");
         problems.report(Code::ExampleStray, at, message, "rename the file after its code, or delete it");
+    }
+}
+
+fn socket_example(documents: &Documents, socket: &str, at: Span, problems: &mut Problems) {
+    if !documents.sockets.contains_key(socket) {
+        let near = crate::names::nearest(socket, documents.sockets.keys().map(String::as_str));
+        problems.report(
+            Code::ExampleStray,
+            at,
+            format!("there is no socket `{socket}`"),
+            near.map_or_else(
+                || "rename the folder after its socket, or delete it".to_owned(),
+                |near| format!("did you mean examples/sockets/{near}?"),
+            ),
+        );
     }
 }

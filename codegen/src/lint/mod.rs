@@ -2,13 +2,17 @@
 //!
 //! Each module holds the rules about one thing and knows nothing of the others; the order below does not matter.
 
+pub mod close_codes;
 pub mod errors;
 pub mod examples;
+pub mod messages;
 pub mod names;
 pub mod operations;
 pub mod pagination;
 pub mod parameters;
+pub mod resume;
 pub mod routes;
+pub mod sockets;
 pub mod types;
 pub mod unions;
 pub mod verbs;
@@ -20,7 +24,7 @@ use crate::source::Sources;
 /// Which rules may be left out.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// Do not ask for an example of every operation, for a spec that is still being written.
+    /// Do not ask for an example of every operation and socket, for a spec that is still being written.
     pub without_examples: bool,
 }
 
@@ -33,6 +37,10 @@ pub fn check(sources: &Sources, documents: &Documents, options: Options, problem
     parameters::check(documents, problems);
     pagination::check(documents, problems);
     errors::check(sources, documents, problems);
+    sockets::check(sources, documents, problems);
+    messages::check(documents, problems);
+    close_codes::check(sources, documents, problems);
+    resume::check(documents, problems);
     names::check(documents, problems);
     examples::check(sources, documents, options, problems);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::diagnostic::{Code, Problems};
-use crate::document::{Documents, OperationDocument, ParameterDocument, SchemaDocument, SchemaShape};
+use crate::document::{Documents, ParameterDocument, SchemaDocument, SchemaShape, SocketDocument};
 use crate::ir::Place;
 use crate::names::{camel, is_pascal, is_snake, snake, words};
 use crate::source::{Located, Span};
@@ -18,19 +18,20 @@ pub fn check(documents: &Documents, problems: &mut Problems) {
         members(schema, problems);
     }
     for surface in documents.surfaces.values() {
-        if !is_snake(&surface.name) {
-            let message = format!("the surface `{}` is not snake_case", surface.name);
-            problems.report(Code::NameForm, surface.at, message, "rename the file: it names a module in every target");
-        }
+        let name = Located::new(surface.name.clone(), surface.at);
+        snake_case("surface", &name, FILE_HINT, problems);
     }
     for (_, operation) in documents.operations() {
-        parameters(operation, problems);
+        parameters(&operation.parameters, operation.body.as_ref(), problems);
+    }
+    for socket in documents.sockets.values() {
+        of_socket(socket, problems);
+    }
+    for row in documents.close_codes.values() {
+        snake_case("close code", &row.name, "write it like `going_away`", problems);
     }
     for entry in documents.errors.values() {
-        if !is_snake(&entry.code.value) {
-            let message = format!("the code `{}` is not snake_case", entry.code);
-            problems.report(Code::NameForm, entry.code.at, message, "write it like `run_not_found`");
-        }
+        snake_case("code", &entry.code, "write it like `run_not_found`", problems);
     }
     let types: Vec<_> = documents.schemas.values().map(|schema| Located::new(schema.name.clone(), schema.at)).collect();
     clashes("types", &types, problems);
@@ -43,6 +44,29 @@ pub fn check(documents: &Documents, problems: &mut Problems) {
     let schemes: Vec<_> =
         documents.route_map.schemes.iter().map(|(name, scheme)| Located::new(name.clone(), scheme.at)).collect();
     clashes("security schemes", &schemes, problems);
+    let sockets: Vec<_> = documents.sockets.values().map(|it| Located::new(it.name.clone(), it.at)).collect();
+    clashes("sockets", &sockets, problems);
+    let close_codes: Vec<_> = documents.close_codes.values().map(|row| row.name.clone()).collect();
+    clashes("close codes", &close_codes, problems);
+}
+
+/// What to do about the name of a file that is not snake_case.
+const FILE_HINT: &str = "rename the file: it names a module in every target";
+
+fn snake_case(what: &str, name: &Located<String>, hint: &str, problems: &mut Problems) {
+    if !is_snake(&name.value) {
+        problems.report(Code::NameForm, name.at, format!("the {what} `{name}` is not snake_case"), hint);
+    }
+}
+
+fn of_socket(socket: &SocketDocument, problems: &mut Problems) {
+    snake_case("socket", &Located::new(socket.name.clone(), socket.at), FILE_HINT, problems);
+    parameters(&socket.parameters, None, problems);
+    let messages: Vec<_> = socket.messages.iter().map(|message| message.name.clone()).collect();
+    for name in &messages {
+        snake_case("message", name, "write it like `set_volume`; on the wire counts only what its type says", problems);
+    }
+    clashes("messages", &messages, problems);
 }
 
 fn type_name(schema: &SchemaDocument, problems: &mut Problems) {
@@ -99,8 +123,8 @@ fn members(schema: &SchemaDocument, problems: &mut Problems) {
     }
 }
 
-fn parameters(operation: &OperationDocument, problems: &mut Problems) {
-    for parameter in &operation.parameters {
+fn parameters(parameters: &[ParameterDocument], body: Option<&Located<String>>, problems: &mut Problems) {
+    for parameter in parameters {
         let name = &parameter.name;
         if !usable(name, problems) {
             continue;
@@ -123,15 +147,15 @@ fn parameters(operation: &OperationDocument, problems: &mut Problems) {
     // In one scope, because a target passes them side by side; the body is there too. The same name twice in one
     // place has a code of its own.
     let mut names: Vec<Located<String>> = Vec::new();
-    for (index, parameter) in operation.parameters.iter().enumerate() {
+    for (index, parameter) in parameters.iter().enumerate() {
         let same = |other: &ParameterDocument| {
             other.place == parameter.place && other.name.value.eq_ignore_ascii_case(&parameter.name.value)
         };
-        if !operation.parameters[..index].iter().any(same) {
+        if !parameters[..index].iter().any(same) {
             names.push(parameter.name.clone());
         }
     }
-    names.extend(operation.body.as_ref().map(|body| Located::new("body".to_owned(), body.at)));
+    names.extend(body.map(|body| Located::new("body".to_owned(), body.at)));
     clashes("parameters", &names, problems);
 }
 

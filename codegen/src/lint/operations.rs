@@ -141,8 +141,9 @@ fn long_poll(operation: &OperationDocument, problems: &mut Problems) {
 fn security(documents: &Documents, problems: &mut Problems) {
     let schemes = &documents.route_map.schemes;
     let mut used = BTreeSet::new();
-    for (_, operation) in documents.operations() {
-        for scheme in operation.security.iter().flatten() {
+    let of_operations = documents.operations().map(|(_, operation)| &operation.security);
+    for alternatives in of_operations.chain(documents.sockets.values().map(|socket| &socket.security)) {
+        for scheme in alternatives.iter().flatten() {
             used.insert(scheme.value.as_str());
             if !schemes.contains_key(&scheme.value) {
                 let near = names::nearest(&scheme.value, schemes.keys().map(String::as_str));
@@ -160,7 +161,7 @@ fn security(documents: &Documents, problems: &mut Problems) {
     }
     for (name, scheme) in schemes {
         if !used.contains(name.as_str()) {
-            let message = format!("no operation uses the scheme `{name}`");
+            let message = format!("no operation or socket uses the scheme `{name}`");
             problems.report(Code::SchemeUnused, scheme.at, message, "use it, or drop it");
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::diagnostic::{Code, Problems};
 use crate::document::limits::MAX_SAFE_INTEGER;
-use crate::document::{Documents, OperationDocument, ParameterDocument, SchemaShape};
+use crate::document::{Documents, ParameterDocument, SchemaShape};
 use crate::ir::{Limits, Place, Type};
 use crate::source::Located;
 
@@ -24,21 +24,21 @@ const OWNED_HEADERS: &[&str] = &[
 
 /// Checks the rules of this module.
 pub fn check(documents: &Documents, problems: &mut Problems) {
-    for (_, operation) in documents.operations() {
-        names(operation, problems);
-        for parameter in &operation.parameters {
+    for parameters in documents.parameter_lists() {
+        names(parameters, problems);
+        for parameter in parameters {
             kind(documents, parameter, problems);
             default(documents, parameter, problems);
         }
     }
 }
 
-fn names(operation: &OperationDocument, problems: &mut Problems) {
-    for (index, parameter) in operation.parameters.iter().enumerate() {
+fn names(parameters: &[ParameterDocument], problems: &mut Problems) {
+    for (index, parameter) in parameters.iter().enumerate() {
         let same = |other: &&ParameterDocument| {
             other.place == parameter.place && other.name.value.eq_ignore_ascii_case(&parameter.name.value)
         };
-        if let Some(first) = operation.parameters[..index].iter().find(same) {
+        if let Some(first) = parameters[..index].iter().find(same) {
             problems.report_with(
                 Code::ParameterName,
                 parameter.name.at,
@@ -83,7 +83,7 @@ fn kind(documents: &Documents, parameter: &ParameterDocument, problems: &mut Pro
 /// A scalar or an enum.
 fn is_single(documents: &Documents, ty: &Type) -> bool {
     match ty {
-        Type::List { .. } | Type::Map { .. } | Type::JsonObject => false,
+        Type::List { .. } | Type::Map { .. } | Type::JsonObject | Type::Json => false,
         Type::Named { name } => match documents.schemas.get(name).map(|schema| &schema.shape) {
             Some(Some(shape)) => matches!(shape, SchemaShape::Enum { .. }),
             _ => true,
@@ -140,6 +140,6 @@ fn admits(documents: &Documents, ty: &Type, limits: &Limits, default: &Located<s
             _ => true,
         },
         // Nobody needs a default id, time or list; each target would have to write it its own way.
-        Type::Uuid | Type::DateTime | Type::List { .. } | Type::Map { .. } | Type::JsonObject => false,
+        Type::Uuid | Type::DateTime | Type::List { .. } | Type::Map { .. } | Type::JsonObject | Type::Json => false,
     }
 }

@@ -1,9 +1,10 @@
 //! How types use each other: none unused, none that contains itself without end, no variant on its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use super::unions;
 use crate::diagnostic::{Code, Problems};
-use crate::document::{Documents, Mention, PropertyKind, SchemaDocument, SchemaShape};
+use crate::document::{Documents, PropertyKind, SchemaDocument, SchemaShape};
 use crate::ir::Type;
 
 /// Checks the rules of this module.
@@ -18,52 +19,42 @@ pub fn check(documents: &Documents, problems: &mut Problems) {
 pub const ERROR_BODY: &str = "Error";
 
 fn unused(documents: &Documents, problems: &mut Problems) {
-    let mut reached = BTreeSet::new();
-    let of_operations = documents.operations().flat_map(|(_, operation)| &operation.mentions);
-    let mut waiting: Vec<&str> = of_operations.map(|mention| mention.name.as_str()).collect();
-    waiting.push(ERROR_BODY);
-    while let Some(name) = waiting.pop() {
-        if reached.insert(name)
-            && let Some(schema) = documents.schemas.get(name)
-        {
-            waiting.extend(schema.mentions.iter().map(|mention| mention.name.as_str()));
-        }
-    }
+    let mentioned = documents.mentions().map(|mention| mention.name.as_str());
+    let reached = documents.reachable(mentioned.chain([ERROR_BODY]));
     for schema in documents.schemas.values() {
         if !reached.contains(schema.name.as_str()) {
             problems.report(
                 Code::UnusedType,
                 schema.at,
-                format!("no operation reaches `{}`", schema.name),
-                "refer to it from an operation or from a type that one uses, or delete the file",
+                format!("no operation or socket reaches `{}`", schema.name),
+                "refer to it from an operation, a socket or a type that one uses, or delete the file",
             );
         }
     }
 }
 
-/// A variant keeps its discriminator only inside its union.
+/// A variant or message keeps its discriminator only inside its union or socket.
 fn variants_alone(documents: &Documents, problems: &mut Problems) {
+    let owners = unions::owners(documents);
     let of_types = documents.schemas.values().flat_map(|schema| &schema.mentions);
-    let of_operations = documents.operations().flat_map(|(_, operation)| &operation.mentions);
-    let mentions: Vec<&Mention> = of_types.chain(of_operations).collect();
-    let mut unions = BTreeMap::new();
-    for schema in documents.schemas.values() {
-        if let Some(SchemaShape::Union(union)) = &schema.shape {
-            for variant in &union.variants {
-                unions.entry(variant.value.as_str()).or_insert((schema, variant.at));
-            }
-        }
-    }
-    for mention in mentions.into_iter().filter(|mention| !mention.as_variant) {
-        if let Some((union, variant_at)) = unions.get(mention.name.as_str()) {
-            problems.report_with(
-                Code::VariantAlone,
-                mention.at,
-                format!("`{}` is a variant of `{}` and cannot be used without it", mention.name, union.name),
-                format!("refer to `{}.yaml`, or give this place a type of its own", union.name),
-                vec![(*variant_at, "a variant here".to_owned())],
-            );
-        }
+    for mention in of_types.chain(documents.mentions()).filter(|mention| !mention.as_variant) {
+        let Some(owner) = owners.get(mention.name.as_str()) else {
+            continue;
+        };
+        let (kind, hint, word) = if owner.is_socket {
+            let kind = format!("a message of the socket `{}`", owner.name);
+            (kind, "give this place a type of its own".to_owned(), "a message here")
+        } else {
+            let hint = format!("refer to `{}.yaml`, or give this place a type of its own", owner.name);
+            (format!("a variant of `{}`", owner.name), hint, "a variant here")
+        };
+        problems.report_with(
+            Code::VariantAlone,
+            mention.at,
+            format!("`{}` is {kind} and cannot be used without it", mention.name),
+            hint,
+            vec![(owner.at, word.to_owned())],
+        );
     }
 }
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::diagnostic::{Code, Problems};
-use crate::document::{Documents, Property, PropertyKind, SchemaDocument, SchemaShape, UnionDocument};
+use crate::document::{Documents, SchemaShape, UnionDocument};
 use crate::source::{Located, Span};
 
 /// Checks the rules of this module.
 pub fn check(documents: &Documents, problems: &mut Problems) {
-    let mut owners: BTreeMap<&str, (&SchemaDocument, &Located<String>)> = BTreeMap::new();
+    let owners = owners(documents);
     for schema in documents.schemas.values() {
         let Some(SchemaShape::Union(union)) = &schema.shape else {
             continue;
@@ -16,14 +16,15 @@ pub fn check(documents: &Documents, problems: &mut Problems) {
         mapping(union, problems);
         for variant in &union.variants {
             check_variant(documents, union, variant, problems);
-            let (owner, property) = *owners.entry(&variant.value).or_insert((schema, &union.discriminator));
-            if property.value != union.discriminator.value {
+            if let Some(owner) = owners.get(variant.value.as_str())
+                && owner.discriminator.value != union.discriminator.value
+            {
                 problems.report_with(
                     Code::UnionVariant,
                     variant.at,
                     format!("`{variant}` belongs to two unions with different discriminators"),
                     format!("use the discriminator of `{}` here too, or another type", owner.name),
-                    vec![(property.at, "the other discriminator".to_owned())],
+                    vec![(owner.discriminator.at, "the other discriminator".to_owned())],
                 );
             }
         }
@@ -31,10 +32,49 @@ pub fn check(documents: &Documents, problems: &mut Problems) {
     stray_constants(documents, &owners, problems);
 }
 
-/// Whether a union that could not be read mentions a type. Its discriminator is not known, so no constant is stray.
+/// Who writes the discriminator of a type: a union, or a socket for its messages.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner<'a> {
+    pub name: &'a str,
+    pub is_socket: bool,
+    pub discriminator: &'a Located<String>,
+    /// Where it says that the type is its own.
+    pub at: Span,
+}
+
+/// The first owner of each type that has one.
+pub fn owners(documents: &Documents) -> BTreeMap<&str, Owner<'_>> {
+    let mut owners = BTreeMap::new();
+    for schema in documents.schemas.values() {
+        let Some(SchemaShape::Union(union)) = &schema.shape else {
+            continue;
+        };
+        for variant in &union.variants {
+            let discriminator = &union.discriminator;
+            let owner = Owner { name: &schema.name, is_socket: false, discriminator, at: variant.at };
+            owners.entry(variant.value.as_str()).or_insert(owner);
+        }
+    }
+    for socket in documents.sockets.values() {
+        for message in &socket.messages {
+            if let (Some(discriminator), Some(payload)) = (&socket.discriminator, &message.payload)
+                && documents.tag_of(socket, message).is_some()
+            {
+                let owner = Owner { name: &socket.name, is_socket: true, discriminator, at: payload.at };
+                owners.entry(payload.value.as_str()).or_insert(owner);
+            }
+        }
+    }
+    owners
+}
+
+/// Whether a union or socket that could not be read mentions a type. Its discriminator is not known, so no constant is
+/// stray.
 fn of_broken_union(documents: &Documents, name: &str) -> bool {
-    let broken = documents.schemas.values().filter(|schema| schema.shape.is_none());
-    broken.flat_map(|schema| &schema.mentions).any(|mention| mention.as_variant && mention.name == name)
+    let unions = documents.schemas.values().filter(|schema| schema.shape.is_none()).map(|schema| &schema.mentions);
+    let sockets = documents.sockets.values().filter(|socket| socket.discriminator.is_none());
+    let mut mentions = unions.chain(sockets.map(|socket| &socket.mentions)).flatten();
+    mentions.any(|mention| mention.as_variant && mention.name == name)
 }
 
 fn mapping(union: &UnionDocument, problems: &mut Problems) {
@@ -78,7 +118,7 @@ fn check_variant(documents: &Documents, union: &UnionDocument, variant: &Located
     if property.kind.is_none() {
         return;
     }
-    match constant(property) {
+    match property.constant() {
         Some(constant) if property.required => {
             let tag = union.mapping.iter().find(|(_, name)| name.value == variant.value).map(|(tag, _)| tag);
             if let Some(tag) = tag.filter(|tag| tag.value != constant.value) {
@@ -104,32 +144,21 @@ fn check_variant(documents: &Documents, union: &UnionDocument, variant: &Located
     }
 }
 
-fn constant(property: &Property) -> Option<&Located<String>> {
-    match &property.kind {
-        Some(PropertyKind::Constant(constant)) => Some(constant),
-        _ => None,
-    }
-}
-
-fn stray_constants(
-    documents: &Documents,
-    owners: &BTreeMap<&str, (&SchemaDocument, &Located<String>)>,
-    problems: &mut Problems,
-) {
+fn stray_constants(documents: &Documents, owners: &BTreeMap<&str, Owner<'_>>, problems: &mut Problems) {
     for schema in documents.schemas.values() {
         let Some(SchemaShape::Object { properties }) = &schema.shape else {
             continue;
         };
-        let discriminator = owners.get(schema.name.as_str()).map(|(_, property)| property.value.as_str());
+        let discriminator = owners.get(schema.name.as_str()).map(|owner| owner.discriminator.value.as_str());
         if of_broken_union(documents, &schema.name) {
             continue;
         }
         for property in properties {
-            if constant(property).is_some() && discriminator != Some(property.name.value.as_str()) {
+            if property.constant().is_some() && discriminator != Some(property.name.value.as_str()) {
                 problems.report(
                     Code::StrayConstant,
                     property.name.at,
-                    format!("`{}` is a constant, and no union's discriminator", property.name),
+                    format!("`{}` is a constant, and discriminates neither variants nor messages", property.name),
                     "make it an enum of one value, or a discriminator",
                 );
             }

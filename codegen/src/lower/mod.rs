@@ -3,6 +3,7 @@
 
 pub mod operations;
 pub mod recursion;
+pub mod sockets;
 pub mod types;
 
 use indexmap::IndexMap;
@@ -32,6 +33,8 @@ pub fn lower(documents: &Documents) -> Protocol {
         description: map.description.clone(),
         security_schemes: schemes.collect::<IndexMap<String, SecurityScheme>>(),
         surfaces: operations::lower(documents, &types),
+        sockets: sockets::lower(documents),
+        close_codes: sockets::close_codes(documents),
         types,
         errors: errors.collect(),
     }

@@ -3,9 +3,12 @@
 use indexmap::IndexMap;
 
 use crate::document::catalogue::codes_of;
-use crate::document::{Documents, OperationDocument, PaginationDocument, ParameterDocument, SurfaceDocument};
+use crate::document::{
+    Documents, OperationDocument, PaginationDocument, ParameterDocument, RequestShape, SurfaceDocument,
+};
 use crate::ir::{Content, Operation, Pagination, Parameter, Place, Shape, Success, Surface, Type, TypeDef};
 use crate::lint::routes::parameters_of;
+use crate::source::Located;
 
 /// Surfaces in the order of the tags, operations in the order of the surface's file.
 pub fn lower(documents: &Documents, types: &IndexMap<String, TypeDef>) -> Vec<Surface> {
@@ -52,7 +55,7 @@ fn one(
         })
         .collect();
     successes.sort_by_key(|success| success.status);
-    let security = operation.security.iter();
+    let errors = codes_of(&documents.errors, &operation.errors, &RequestShape::of_operation(operation));
     Operation {
         id: operation.id.value.clone(),
         method: operation.method,
@@ -64,8 +67,8 @@ fn one(
         body: operation.body.as_ref().map(|body| body.value.clone()),
         pagination: operation.pagination.as_ref().and_then(|it| pagination(types, &successes, it)),
         successes,
-        errors: codes_of(&documents.errors, operation).into_iter().map(str::to_owned).collect(),
-        security: security.map(|schemes| schemes.iter().map(|scheme| scheme.value.clone()).collect()).collect(),
+        errors: errors.into_iter().map(str::to_owned).collect(),
+        security: security(&operation.security),
         idempotent: operation.idempotent.is_some(),
         repeatable: operation.repeatable.is_some() || operation.method.is_repeatable(),
         long_poll: operation.long_poll.is_some(),
@@ -83,7 +86,12 @@ fn parameters(path: &str, documents: &[ParameterDocument]) -> Vec<Parameter> {
     parameters
 }
 
-fn parameter(document: &ParameterDocument) -> Option<Parameter> {
+/// The alternatives, by name.
+pub(super) fn security(alternatives: &[Vec<Located<String>>]) -> Vec<Vec<String>> {
+    alternatives.iter().map(|schemes| schemes.iter().map(|scheme| scheme.value.clone()).collect()).collect()
+}
+
+pub(super) fn parameter(document: &ParameterDocument) -> Option<Parameter> {
     let value = document.value.as_ref()?;
     Some(Parameter {
         name: document.name.value.clone(),

@@ -52,7 +52,7 @@ fn walk(folder: &Path, prefix: &str, depth: usize, found: &mut BTreeMap<String, 
 
 /// Whether a folder of the spec holds files that this program reads.
 fn is_read(folder: &str) -> bool {
-    matches!(folder.split('/').next(), Some("openapi" | "schemas" | "examples"))
+    matches!(folder.split('/').next(), Some("openapi" | "asyncapi" | "schemas" | "examples"))
 }
 
 fn read(file: &Path, path: &str, kind: fs::FileType) -> anyhow::Result<Raw> {

@@ -38,6 +38,14 @@ pub enum Role<'a> {
     Example { surface: &'a str, operation: &'a str },
     /// `examples/errors/<code>.yaml`
     ErrorExample(&'a str),
+    /// `asyncapi/asyncapi.yaml`
+    SocketMap,
+    /// `asyncapi/channels/<socket>.yaml`
+    Socket(&'a str),
+    /// `asyncapi/close-codes.yaml`
+    CloseCodes,
+    /// `examples/sockets/<socket>/<name>.yaml`
+    SocketExample { socket: &'a str },
     /// In a folder that is read, but not where or what is read there.
     Stray,
     /// Prose, and inputs of other kinds.
@@ -48,11 +56,20 @@ pub enum Role<'a> {
 pub const ROUTE_MAP: &str = "openapi/openapi.yaml";
 /// The path of the error catalogue.
 pub const ERRORS: &str = "errors.yaml";
+/// The path of the list of sockets.
+pub const SOCKET_MAP: &str = "asyncapi/asyncapi.yaml";
+/// The path of the table of close codes.
+pub const CLOSE_CODES: &str = "asyncapi/close-codes.yaml";
 
 impl<'a> Role<'a> {
     /// Whether the file's contents matter to what is generated.
     pub const fn is_read(self) -> bool {
-        matches!(self, Self::RouteMap | Self::Surface(_) | Self::Schema(_) | Self::Errors)
+        matches!(self, Self::RouteMap | Self::Surface(_) | Self::Schema(_) | Self::Errors) || self.is_of_sockets()
+    }
+
+    /// Whether the file is there for sockets only. A spec has all kinds of them, or none.
+    const fn is_of_sockets(self) -> bool {
+        matches!(self, Self::SocketMap | Self::Socket(_) | Self::CloseCodes)
     }
 
     /// Tells what a path, relative to the spec's root and with forward slashes, is for.
@@ -65,9 +82,14 @@ impl<'a> Role<'a> {
             (["openapi", "paths", _], Some(stem)) => Self::Surface(stem),
             (["schemas", _], Some(stem)) => Self::Schema(stem),
             (["errors.yaml"], _) => Self::Errors,
+            (["asyncapi", "asyncapi.yaml"], _) => Self::SocketMap,
+            (["asyncapi", "channels", _], Some(stem)) => Self::Socket(stem),
+            (["asyncapi", "close-codes.yaml"], _) => Self::CloseCodes,
+            (["examples", "sockets", socket, _], Some(_)) => Self::SocketExample { socket },
+            (["examples", "sockets", ..], _) => Self::Stray,
             (["examples", "errors", _], Some(code)) => Self::ErrorExample(code),
             (["examples", surface, _], Some(operation)) => Self::Example { surface, operation },
-            (["openapi" | "schemas" | "examples", ..], _) => Self::Stray,
+            (["openapi" | "asyncapi" | "schemas" | "examples", ..], _) => Self::Stray,
             _ => Self::Ignored,
         }
     }
@@ -105,8 +127,10 @@ pub struct Sources {
 impl Sources {
     /// Parses what was found, and reports what cannot be read.
     pub fn parse(label: impl Into<String>, mut found: BTreeMap<String, Raw>, problems: &mut Problems) -> Self {
-        for expected in [ROUTE_MAP, ERRORS] {
-            found.entry(expected.to_owned()).or_insert_with(|| Raw::Refused(MISSING.to_owned()));
+        let sockets = found.keys().any(|path| Role::of(path).is_of_sockets());
+        let of_sockets = if sockets { &[SOCKET_MAP, CLOSE_CODES][..] } else { &[] };
+        for expected in [ROUTE_MAP, ERRORS].iter().chain(of_sockets) {
+            found.entry((*expected).to_owned()).or_insert_with(|| Raw::Refused(MISSING.to_owned()));
         }
         let mut files = Vec::with_capacity(found.len());
         for (number, (path, raw)) in found.into_iter().enumerate() {

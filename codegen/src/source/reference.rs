@@ -1,4 +1,4 @@
-//! What a `$ref` may say: a relative path to a file of the spec, and for path items an entry in it.
+//! What a `$ref` may say: a relative path to a file of the spec, and for path items and sockets an entry in it.
 
 use super::{Role, Sources, Span};
 use crate::diagnostic::{Code, Problems};
@@ -37,7 +37,8 @@ pub fn schema(sources: &Sources, at: Span, text: &str, problems: &mut Problems) 
     Some(name.to_owned())
 }
 
-const SCHEMA_HINT: &str = "refer to a type by its file: \"Run.yaml\" beside it, \"../../schemas/Run.yaml\" from a path";
+const SCHEMA_HINT: &str =
+    "refer to a type by its file: \"Run.yaml\" beside it, \"../../schemas/Run.yaml\" from a path or a socket";
 
 /// Resolves a reference to a path item into the surface's name and the entry's. Whether the entry exists is for the
 /// caller to see.
@@ -58,6 +59,26 @@ pub fn path_item(sources: &Sources, at: Span, text: &str, problems: &mut Problem
         return None;
     }
     Some((surface.to_owned(), entry.clone()))
+}
+
+/// Resolves a reference to an entry of a socket's file into the socket's name and the entry's.
+pub fn socket_entry(sources: &Sources, at: Span, text: &str, problems: &mut Problems) -> Option<(String, String)> {
+    let target = resolve(sources, at, text, problems)?;
+    let (Role::Socket(socket), Some(entry)) = (Role::of(&target.path), &target.entry) else {
+        problems.report(
+            Code::ReferenceForm,
+            at,
+            format!("`{text}` is not an entry of a socket's file"),
+            "refer to an entry of a socket's file: \"channels/stream.yaml#/channel\"",
+        );
+        return None;
+    };
+    if !sources.contains(&target.path) {
+        let message = format!("there is no {}", target.path);
+        problems.report(Code::ReferenceToNothing, at, message, "write the file, or correct the reference");
+        return None;
+    }
+    Some((socket.to_owned(), entry.clone()))
 }
 
 fn resolve(sources: &Sources, at: Span, text: &str, problems: &mut Problems) -> Option<Target> {

@@ -1,7 +1,7 @@
 //! A sound spec: its model, its document, and that both are always the same.
 
 use flightdeck_codegen::bundle;
-use flightdeck_codegen::ir::{Field, Protocol, Shape, Type};
+use flightdeck_codegen::ir::{Field, Message, Protocol, Shape, Type};
 use flightdeck_codegen::output::produce;
 
 use crate::{snapshot, specs};
@@ -26,34 +26,106 @@ fn the_model_is_as_expected() {
 }
 
 #[test]
-fn the_document_is_as_expected() {
+fn the_documents_are_as_expected() {
     let compilation = specs::compile(specs::good());
     let protocol = protocol();
     let files = bundle::emit(&compilation.sources, &compilation.documents, &protocol).expect("it can be written");
-    let [file] = files.as_slice() else { panic!("the document is one file") };
-    snapshot::check(&snapshot::folder().join("bundle.json"), &file.contents);
+    let [operations, sockets] = files.as_slice() else { panic!("there are two documents") };
+    snapshot::check(&snapshot::folder().join("bundle.json"), &operations.contents);
+    snapshot::check(&snapshot::folder().join("asyncapi.json"), &sockets.contents);
+}
+
+/// Both documents, read back.
+fn documents() -> [serde_json::Value; 2] {
+    let compilation = specs::compile(specs::good());
+    let files = bundle::emit(&compilation.sources, &compilation.documents, &protocol()).expect("it can be written");
+    for file in &files {
+        assert!(!file.contents.contains(".yaml"), "a reference to a file was left in {}", file.path.display());
+    }
+    let read = |index: usize| serde_json::from_str(&files[index].contents).expect("it is JSON");
+    [read(0), read(1)]
 }
 
 #[test]
-fn every_reference_of_the_document_leads_somewhere() {
-    let compilation = specs::compile(specs::good());
-    let files = bundle::emit(&compilation.sources, &compilation.documents, &protocol()).expect("it can be written");
-    let document: serde_json::Value = serde_json::from_str(&files[0].contents).expect("it is JSON");
-    let mut found = 0;
-    let mut waiting = vec![&document];
-    while let Some(value) = waiting.pop() {
-        match value {
-            serde_json::Value::Array(items) => waiting.extend(items),
-            serde_json::Value::Object(entries) => waiting.extend(entries.values()),
-            serde_json::Value::String(text) if text.starts_with('#') => {
-                assert!(document.pointer(&text[1..]).is_some(), "{text} leads nowhere");
-                found += 1;
+fn every_reference_of_the_documents_leads_somewhere() {
+    for document in documents() {
+        let mut found = 0;
+        let mut waiting = vec![&document];
+        while let Some(value) = waiting.pop() {
+            match value {
+                serde_json::Value::Array(items) => waiting.extend(items),
+                serde_json::Value::Object(entries) => waiting.extend(entries.values()),
+                serde_json::Value::String(text) if text.starts_with('#') => {
+                    assert!(document.pointer(&text[1..]).is_some(), "{text} leads nowhere");
+                    found += 1;
+                }
+                _ => {}
             }
-            _ => {}
+        }
+        assert!(found > 20, "only {found} references were found");
+    }
+}
+
+#[test]
+fn each_document_has_the_types_that_it_reaches() {
+    let [operations, sockets] = documents();
+    let has = |document: &serde_json::Value, name: &str| document["components"]["schemas"].get(name).is_some();
+    // Of operations, of both, and of sockets.
+    for (name, of_operations, of_sockets) in
+        [("BookPage", true, false), ("Error", true, false), ("Loan", true, true), ("Found", false, true)]
+    {
+        assert_eq!((has(&operations, name), has(&sockets, name)), (of_operations, of_sockets), "{name}");
+    }
+}
+
+#[test]
+fn messages_can_be_validated_by_the_document() {
+    let [_, sockets] = documents();
+    let accepts = |ty: &str, message: serde_json::Value| {
+        let schema = serde_json::json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$ref": format!("#/components/schemas/{ty}"),
+            "components": sockets["components"],
+        });
+        jsonschema::validator_for(&schema).expect("the schema can be compiled").is_valid(&message)
+    };
+    for (_, channel) in sockets["channels"].as_object().expect("there are channels") {
+        for (_, message) in channel["messages"].as_object().expect("there are messages") {
+            let ty = message["payload"]["$ref"].as_str().and_then(|it| it.rsplit('/').next()).expect("it has a type");
+            assert!(!accepts(ty, serde_json::json!({"say": "nonsense"})), "{ty} accepts anything");
         }
     }
-    assert!(found > 20, "only {found} references were found");
-    assert!(!files[0].contents.contains(".yaml"), "a reference to a file was left");
+    let found = serde_json::json!({
+        "say": "found", "shelf": "A", "place": 1, "content": {"type": "prose", "words": 3},
+    });
+    assert!(accepts("Found", found.clone()));
+    let mut of_another_kind = found;
+    of_another_kind["content"]["type"] = "poetry".into();
+    assert!(!accepts("Found", of_another_kind));
+    for mark in [serde_json::json!(null), serde_json::json!([1]), serde_json::json!("x")] {
+        assert!(accepts("Follow", serde_json::json!({"say": "follow", "shelf": "A", "mark": mark})));
+    }
+}
+
+#[test]
+fn a_spec_needs_no_sockets() {
+    let mut spec = specs::good();
+    let of_sockets = ["Follow", "Unfollow", "Knock", "Happened", "ShelfLoan", "Found", "Torn", "Notice", "Ring"];
+    spec.retain(|path, _| !path.starts_with("asyncapi/") && !path.starts_with("examples/sockets/"));
+    spec.retain(|path, _| !of_sockets.iter().any(|name| *path == format!("schemas/{name}.yaml")));
+    let mut errors = vec![("implied_by: socket", "implied_by: server")];
+    errors.extend([
+        ("not_json: {", "not_json: { implied_by: server,"),
+        ("unknown_message: {", "unknown_message: { implied_by: server,"),
+        ("invalid_message: {", "invalid_message: { implied_by: server,"),
+    ]);
+    specs::edit(&mut spec, "errors.yaml", &errors);
+    let compilation = specs::compile(spec);
+    let report = compilation.report();
+    let protocol = compilation.protocol.as_ref().unwrap_or_else(|| panic!("the spec is not sound:\n{report}"));
+    assert!(protocol.sockets.is_empty() && protocol.close_codes.is_empty());
+    let files = bundle::emit(&compilation.sources, &compilation.documents, protocol).expect("it can be written");
+    assert_eq!(files.len(), 1, "there is nothing to say about sockets");
 }
 
 #[test]
@@ -112,6 +184,40 @@ fn what_may_be_repeated_is_known() {
     let loans = &document["paths"]["/loans"];
     assert_eq!(loans["post"]["x-repeatable"], true);
     assert_eq!(loans["get"].get("x-repeatable"), None, "only what an author wrote");
+}
+
+#[test]
+fn a_socket_knows_what_its_file_says_and_what_follows_from_it() {
+    let protocol = protocol();
+    let names: Vec<&str> = protocol.sockets.iter().map(|socket| socket.name.as_str()).collect();
+    assert_eq!(names, ["counter", "bell"], "the order is that of the list");
+    let [counter, bell] = protocol.sockets.as_slice() else { panic!("there are two sockets") };
+    let signs = |messages: &[Message]| -> Vec<String> {
+        messages.iter().map(|it| it.tag.clone().or_else(|| it.recognised_by.clone()).expect("it has one")).collect()
+    };
+    assert_eq!(signs(&counter.client_messages), ["follow", "unfollow", "knock"]);
+    assert_eq!(signs(&counter.server_messages), ["knock", "happened", "found", "torn", "notice"]);
+    let secrets: Vec<(&str, bool)> =
+        counter.parameters.iter().map(|it| (it.parameter.name.as_str(), it.secret)).collect();
+    let expected = [("order", false), ("kinds", false), ("patience", false), ("readerName", false), ("card", true)];
+    assert_eq!(secrets, expected);
+    let implied = ["internal", "unavailable", "invalid_request", "credential_missing", "card_invalid"];
+    assert_eq!(counter.errors, [&implied[..], &["book_not_found", "upgrade_required"]].concat());
+    // No parameters and no credential: nothing of them can be wrong.
+    assert_eq!(bell.errors, ["internal", "unavailable", "upgrade_required"]);
+    assert_eq!(counter.resume.as_ref().expect("it can be resumed").events[0].seq, ["loans", "place"]);
+}
+
+#[test]
+fn a_socket_owns_the_discriminator_of_its_messages() {
+    let protocol = protocol();
+    for message in protocol.sockets.iter().flat_map(|it| it.client_messages.iter().chain(&it.server_messages)) {
+        let Shape::Object { fields } = &protocol.types[&message.ty].shape else { panic!("a message is an object") };
+        assert!(fields.iter().all(|field| field.name != "say"), "{}", message.ty);
+    }
+    let Shape::Object { fields } = &protocol.types["Follow"].shape else { panic!("a message is an object") };
+    let mark = fields.iter().find(|field| field.name == "mark").expect("the field exists");
+    assert_eq!((&mark.ty, mark.nullable), (&Type::Json, false), "null is JSON like any other");
 }
 
 #[test]

@@ -10,6 +10,10 @@ mod operation;
 mod pagination;
 #[path = "../../../sdk/rust/src/runtime/parameter.rs"]
 mod parameter;
+#[path = "../../../sdk/rust/src/runtime/secret.rs"]
+mod secret;
+#[path = "socket.rs"]
+mod socket;
 #[path = "../../../sdk/rust/src/runtime/timestamp.rs"]
 mod timestamp;
 #[path = "../../../sdk/rust/src/runtime/unknown.rs"]
@@ -22,5 +26,10 @@ pub use field::Field;
 pub use operation::{Method, Operation, Security};
 pub use pagination::paginate;
 pub use parameter::{ToParameter, segment};
+pub use secret::Secret;
+pub use socket::{
+    Intent, Position, Progress, Reconnect, SocketBuilder, SocketCloseCode, SocketInfo, SocketLimits, SocketProtocol,
+    WithoutPosition,
+};
 pub use timestamp::Timestamp;
-pub use unknown::{UnknownValue, UnknownVariant};
+pub use unknown::{UnknownMessage, UnknownValue, UnknownVariant};

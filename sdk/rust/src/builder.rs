@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::client::{Client, Shared};
 use crate::environment::Environment;
 use crate::runtime::{
-    Clock, Credentials, HttpTransport, Random, RetryBudget, RetryPolicy, Secret, SystemClock, SystemRandom, Transport,
+    Clock, Credentials, HttpTransport, Random, RetryBudget, RetryPolicy, Secret, SocketTransport, SystemClock, SystemRandom, Transport,
     WorkspaceCredentials,
 };
 use crate::{Error, Result};
@@ -35,6 +35,7 @@ pub struct ClientBuilder {
     body_limit: Option<usize>,
     user_agent: Option<String>,
     transport: Option<Arc<dyn Transport>>,
+    socket_transport: Option<Arc<dyn SocketTransport>>,
     clock: Option<Arc<dyn Clock>>,
     random: Option<Arc<dyn Random>>,
 }
@@ -117,6 +118,12 @@ impl ClientBuilder {
         self
     }
 
+    /// How the frames of sockets travel. Default: [`HttpTransport`], above the same connections as requests.
+    pub fn socket_transport(mut self, transport: impl SocketTransport + 'static) -> Self {
+        self.socket_transport = Some(Arc::new(transport));
+        self
+    }
+
     /// Where the time comes from. Default: [`SystemClock`].
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Some(Arc::new(clock));
@@ -142,9 +149,14 @@ impl ClientBuilder {
                 None => base_url("the default base URL", DEFAULT_BASE_URL)?,
             },
         };
-        let transport = match self.transport {
+        let mut socket_transport = self.socket_transport;
+        let transport: Arc<dyn Transport> = match self.transport {
             Some(transport) => transport,
-            None => Arc::new(HttpTransport::new(&base_url)?),
+            None => {
+                let http = Arc::new(HttpTransport::new(&base_url)?);
+                socket_transport.get_or_insert_with(|| http.clone());
+                http
+            }
         };
         let given = self.credentials;
         let credentials = Credentials {
@@ -178,6 +190,7 @@ impl ClientBuilder {
             user_agent: user_agent(self.user_agent.as_deref())?,
             body_limit: self.body_limit.unwrap_or(DEFAULT_BODY_LIMIT),
             transport,
+            socket_transport,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::default())),
             random: self.random.unwrap_or_else(|| Arc::new(SystemRandom)),
         }))

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::builder::ClientBuilder;
 use crate::runtime::{
-    Answer, Call, Clock, Credentials, Method, Operation, Random, RetryBudget, RetryPolicy, Security, Transport,
+    Answer, Call, Clock, Credentials, Method, Operation, Random, RetryBudget, RetryPolicy, Security, SocketTransport, Transport,
 };
 use crate::{Error, Result};
 
@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) user_agent: HeaderValue,
     pub(crate) body_limit: usize,
     pub(crate) transport: Arc<dyn Transport>,
+    /// Made when a socket is opened, where calls have a transport of the program's.
+    pub(crate) socket_transport: Option<Arc<dyn SocketTransport>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
 }

@@ -20,6 +20,8 @@
 //! # Ok(()) }
 //! ```
 
+mod sockets;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,6 +33,8 @@ use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 
 use crate::runtime::{Clock, Random, RawResponse, Request, Timestamp, Transport, TransportError};
+
+pub use sockets::{ScriptedSockets, SocketScript};
 
 /// A clock that stands still until it is moved. Whoever sleeps moves it, and wakes at once.
 #[derive(Debug, Clone, Default)]

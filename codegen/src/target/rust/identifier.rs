@@ -27,6 +27,7 @@ const TYPES_IN_SCOPE: &[&str] = &[
     "Int64",
     "Into",
     "JsonObject",
+    "JsonValue",
     "Location",
     "Map",
     "MaybeUndefined",

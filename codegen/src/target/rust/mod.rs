@@ -6,6 +6,7 @@ pub(crate) mod identifier;
 pub(crate) mod imports;
 pub(crate) mod literal;
 pub(crate) mod operation;
+pub(crate) mod socket;
 pub(crate) mod template;
 pub(crate) mod types;
 

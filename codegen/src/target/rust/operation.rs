@@ -75,8 +75,8 @@ pub(crate) fn route(operation: &Operation) -> String {
     format!("`{} {}`", method(operation.method), operation.path.replace('`', ""))
 }
 
-/// The security alternatives as string literals.
-pub(crate) fn security(operation: &Operation) -> Vec<Vec<String>> {
-    let alternatives = operation.security.iter();
-    alternatives.map(|schemes| schemes.iter().map(|scheme| literal::string(scheme)).collect()).collect()
+/// Security alternatives as string literals.
+pub(crate) fn security(alternatives: &[Vec<String>]) -> Vec<Vec<String>> {
+    let literals = |schemes: &Vec<String>| schemes.iter().map(|scheme| literal::string(scheme)).collect();
+    alternatives.iter().map(literals).collect()
 }

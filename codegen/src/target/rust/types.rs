@@ -14,6 +14,8 @@ pub(crate) struct Dialect {
     pub(crate) json_object: &'static str,
     /// How the target calls a JSON object's type, e.g. `Map<String, Value>`.
     pub(crate) json_object_type: &'static str,
+    /// Any JSON value.
+    pub(crate) json: &'static str,
 }
 
 /// Where a type is named, which decides how types of the spec are reached.
@@ -52,6 +54,7 @@ impl<'a> TypeWriter<'a> {
                 self.imports.insert(self.dialect.json_object.to_owned());
                 self.dialect.json_object_type.to_owned()
             }
+            Type::Json => self.imported(self.dialect.json),
             Type::List { item } => format!("Vec<{}>", self.write(item)?),
             Type::Map { value } => {
                 self.imports.insert("std::collections::BTreeMap".to_owned());

@@ -1,9 +1,11 @@
-//! The Rust SDK: types that are open on read and closed on write, and a method for each operation. Retries, signing
-//! and the like are the SDK's hand-written runtime.
+//! The Rust SDK: types that are open on read and closed on write, a method for each operation, and the messages of each
+//! socket. Retries, signing, connecting again and the like are the SDK's hand-written runtime.
 
 mod errors;
 mod operation;
 mod parameters;
+mod resume;
+mod sockets;
 mod stream;
 mod surface;
 mod types;
@@ -25,6 +27,7 @@ const DIALECT: Dialect = Dialect {
     int64: "crate::generated::int64::Int64",
     json_object: "serde_json::Map",
     json_object_type: "Map<String, serde_json::Value>",
+    json: "serde_json::Value",
 };
 
 /// Every file of the SDK's generated part, not yet formatted.
@@ -40,7 +43,11 @@ pub fn emit(protocol: &Protocol) -> Result<Vec<OutputFile>> {
         ("types", include_str!("../../../templates/rust/types.rs.jinja")),
         ("debug", include_str!("../../../templates/rust/debug.rs.jinja")),
         ("type", include_str!("../../../templates/rust_sdk/type.rs.jinja")),
+        ("parameters", include_str!("../../../templates/rust_sdk/parameters.rs.jinja")),
         ("surface", include_str!("../../../templates/rust_sdk/surface.rs.jinja")),
+        ("sockets", include_str!("../../../templates/rust_sdk/sockets.rs.jinja")),
+        ("socket", include_str!("../../../templates/rust_sdk/socket.rs.jinja")),
+        ("close_code", include_str!("../../../templates/rust_sdk/close_code.rs.jinja")),
     ])?;
     let has_int64 = types_of(protocol).any(is_int64);
     let mut files = vec![module(protocol, has_int64, &templates)?, errors::emit(protocol, &templates)?];
@@ -51,6 +58,9 @@ pub fn emit(protocol: &Protocol) -> Result<Vec<OutputFile>> {
     files.extend(types::emit(protocol, &templates)?);
     for surface in &protocol.surfaces {
         files.push(surface::emit(protocol, surface, &templates)?);
+    }
+    if !protocol.sockets.is_empty() {
+        files.extend(sockets::emit(protocol, &templates)?);
     }
     Ok(files)
 }
@@ -63,10 +73,13 @@ struct Module {
 }
 
 fn module(protocol: &Protocol, has_int64: bool, templates: &Templates) -> Result<OutputFile> {
-    let mut scope = Scope::new("the surfaces and the modules `errors`, `int64` and `types`");
+    let mut scope = Scope::new("the surfaces and the modules `errors`, `int64`, `sockets` and `types`");
     let mut modules = Vec::new();
-    for own in ["errors", "types"] {
-        modules.push(scope.claim(own.to_owned(), own)?);
+    for own in ["errors", "sockets", "types"] {
+        let module = scope.claim(own.to_owned(), own)?;
+        if own != "sockets" || !protocol.sockets.is_empty() {
+            modules.push(module);
+        }
     }
     scope.claim("int64".to_owned(), "int64")?;
     for surface in &protocol.surfaces {
@@ -85,7 +98,9 @@ fn types_of(protocol: &Protocol) -> impl Iterator<Item = &Type> {
         Shape::Enum { .. } | Shape::Union { .. } => Vec::new(),
     });
     let operations = protocol.surfaces.iter().flat_map(|surface| &surface.operations);
-    fields.chain(operations.flat_map(|operation| operation.parameters.iter().map(|parameter| &parameter.ty)))
+    let of_operations = operations.flat_map(|operation| operation.parameters.iter().map(|parameter| &parameter.ty));
+    let of_sockets = protocol.sockets.iter().flat_map(|socket| &socket.parameters);
+    fields.chain(of_operations).chain(of_sockets.map(|parameter| &parameter.parameter.ty))
 }
 
 fn is_int64(ty: &Type) -> bool {

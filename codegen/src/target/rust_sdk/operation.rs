@@ -96,7 +96,7 @@ pub(super) fn operation(
         id: literal::string(&operation.id),
         method: variant_of_method(operation),
         path: literal::string(&operation.path),
-        security: security(operation),
+        security: security(&operation.security),
         idempotent: operation.idempotent,
         repeatable: operation.repeatable,
         arguments,

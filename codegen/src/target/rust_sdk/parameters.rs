@@ -1,4 +1,5 @@
-//! The query and header parameters of one operation: a struct, and how each of its fields gets into a request.
+//! The query and header parameters of one operation, or those of a socket: a struct, and how each of its fields gets into
+//! a request.
 
 use anyhow::Result;
 use serde::Serialize;
@@ -10,14 +11,39 @@ use crate::target::rust::types::{TypeWriter, resolved};
 use crate::target::rust::{documentation, identifier, literal};
 use crate::target::scope::Scope;
 
-/// The query and header parameters of an operation, as one struct.
+/// Parameters, as one struct.
 #[derive(Serialize)]
 pub(super) struct ParametersItem {
     pub(super) name: String,
     pub(super) fields: Vec<FieldItem>,
     pub(super) has_default: bool,
+    pub(super) has_secret: bool,
     pub(super) required: Vec<FieldItem>,
     pub(super) optional: Vec<FieldItem>,
+}
+
+impl ParametersItem {
+    pub(super) fn new(name: String) -> Self {
+        Self {
+            name,
+            fields: Vec::new(),
+            has_default: true,
+            has_secret: false,
+            required: Vec::new(),
+            optional: Vec::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, field: FieldItem, required: bool) {
+        self.has_default &= !required;
+        self.has_secret |= field.secret;
+        if required {
+            self.required.push(field.clone());
+        } else {
+            self.optional.push(field.clone());
+        }
+        self.fields.push(field);
+    }
 }
 
 /// The struct, and the calls that fill the request in.
@@ -27,27 +53,18 @@ pub(super) fn of(
     scope: &mut Scope,
     writer: &mut TypeWriter<'_>,
 ) -> Result<(Option<ParametersItem>, Vec<String>)> {
-    let (mut fields, mut required, mut optional, mut fillings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut item, mut fillings) = (ParametersItem::new(type_named_after(operation, "Parameters")?), Vec::new());
     for parameter in other_parameters(operation) {
         let name = scope.claim(identifier::value(&parameter.name)?, &parameter.name)?;
-        let (item, filling) = field(protocol, parameter, name, writer)?;
+        let (field, filling) = field(protocol, parameter, name, writer)?;
         fillings.push(filling);
-        if parameter.required {
-            required.push(item.clone());
-        } else {
-            optional.push(item.clone());
-        };
-        fields.push(item);
+        item.add(field, parameter.required);
     }
-    if fields.is_empty() {
-        return Ok((None, fillings));
-    }
-    let name = type_named_after(operation, "Parameters")?;
-    let has_default = required.is_empty();
-    Ok((Some(ParametersItem { name, fields, has_default, required, optional }), fillings))
+    Ok(((!item.fields.is_empty()).then_some(item), fillings))
 }
 
-fn field(
+/// The field, and the call that fills it in.
+pub(super) fn field(
     protocol: &Protocol,
     parameter: &Parameter,
     name: String,

@@ -14,7 +14,7 @@ use crate::target::scope::Scope;
 
 /// Methods that the client has of its own.
 const CLIENT_METHODS: &[&str] =
-    &["base_url", "builder", "call", "clone", "from_env", "new", "request", "shared", "with_credentials"];
+    &["base_url", "builder", "call", "clone", "from_env", "new", "request", "shared", "sockets", "with_credentials"];
 
 #[derive(Serialize)]
 struct SurfaceFile {

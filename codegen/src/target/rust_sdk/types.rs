@@ -156,14 +156,16 @@ fn field(field: &Field, name: String, writer: &mut TypeWriter<'_>) -> Result<Fie
     if identifier::unraw(&name) != field.name {
         serde.push(format!("rename = {}", literal::string(&field.name)));
     }
+    // Null is JSON like any other, so where JSON may be missing there are three states as well.
+    let nullable = field.nullable || field.ty == Type::Json && !field.required;
     if !field.required {
-        let skip = if field.nullable { "Field::is_absent" } else { "Option::is_none" };
+        let skip = if nullable { "Field::is_absent" } else { "Option::is_none" };
         serde.push("default".to_owned());
         serde.push(format!("skip_serializing_if = \"{skip}\""));
     }
     let held = if field.recursive { format!("Box<{bare}>") } else { bare.clone() };
     let given = Given::of(&field.ty, &bare, field.recursive, &name);
-    let (ty, argument, stored) = match (field.required, field.nullable) {
+    let (ty, argument, stored) = match (field.required, nullable) {
         (true, false) => (held, given.argument, given.stored),
         (true, true) => (format!("Option<{held}>"), format!("Option<{held}>"), name.clone()),
         (false, false) => (format!("Option<{held}>"), given.argument, format!("Some({})", given.stored)),

@@ -22,6 +22,9 @@ const NEEDED: &[&str] = &[
     "method_not_allowed",
 ];
 
+/// What it says besides, where there are sockets.
+const NEEDED_BY_SOCKETS: &[&str] = &["not_json", "unknown_message", "invalid_message"];
+
 #[derive(Serialize)]
 struct Errors {
     codes: Vec<Code>,
@@ -39,7 +42,8 @@ struct Code {
 }
 
 pub(super) fn emit(protocol: &Protocol, templates: &Templates) -> Result<OutputFile> {
-    for needed in NEEDED {
+    let by_sockets = if protocol.sockets.is_empty() { &[] } else { NEEDED_BY_SOCKETS };
+    for needed in NEEDED.iter().chain(by_sockets) {
         protocol
             .errors
             .get(*needed)

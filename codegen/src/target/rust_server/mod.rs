@@ -1,10 +1,11 @@
-//! The server's stubs: wire types that derive poem-openapi, serde and schemars together, a trait for each surface,
-//! and the routes that forward to it. What an operation does is written by hand, in the server.
+//! The server's stubs: wire types that derive poem-openapi, serde and schemars together, a trait for each surface and
+//! each socket, and what forwards to it. What an operation or a message does is written by hand, in the server.
 
 mod errors;
 mod limits;
 mod operation;
 mod parameters;
+mod sockets;
 mod successes;
 mod surface;
 mod types;
@@ -28,6 +29,7 @@ const DIALECT: Dialect = Dialect {
     int64: "crate::support::Int64",
     json_object: "crate::support::JsonObject",
     json_object_type: "JsonObject",
+    json: "crate::support::JsonValue",
 };
 
 /// Every file of the stubs, not yet formatted.
@@ -43,12 +45,16 @@ pub fn emit(protocol: &Protocol) -> Result<Vec<OutputFile>> {
         ("debug", include_str!("../../../templates/rust/debug.rs.jinja")),
         ("type", include_str!("../../../templates/rust_server/type.rs.jinja")),
         ("surface", include_str!("../../../templates/rust_server/surface.rs.jinja")),
+        ("sockets", include_str!("../../../templates/rust_server/sockets.rs.jinja")),
+        ("socket", include_str!("../../../templates/rust_server/socket.rs.jinja")),
+        ("close_code", include_str!("../../../templates/rust_server/close_code.rs.jinja")),
     ])?;
     let mut files = vec![module(protocol, &templates)?, errors::emit(protocol, &templates)?];
     files.extend(types::emit(protocol, &templates)?);
     for surface in &protocol.surfaces {
         files.push(surface::emit(protocol, surface, &templates)?);
     }
+    files.extend(sockets::emit(protocol, &templates)?);
     Ok(files)
 }
 
@@ -70,11 +76,15 @@ struct OperationInfo {
     /// The path of its declared errors.
     errors: String,
     idempotent: bool,
+    repeatable: bool,
 }
 
 fn module(protocol: &Protocol, templates: &Templates) -> Result<OutputFile> {
-    let mut scope = Scope::new("the surfaces and the modules `errors` and `types`");
-    let mut modules = vec![scope.claim("errors".to_owned(), "errors")?, scope.claim("types".to_owned(), "types")?];
+    let mut scope = Scope::new("the surfaces and the modules `errors`, `sockets` and `types`");
+    let mut modules = Vec::new();
+    for own in ["errors", "sockets", "types"] {
+        modules.push(scope.claim(own.to_owned(), own)?);
+    }
     let mut operations = Vec::new();
     for surface in &protocol.surfaces {
         modules.push(scope.claim(identifier::module(&surface.name)?, &surface.name)?);
@@ -84,9 +94,10 @@ fn module(protocol: &Protocol, templates: &Templates) -> Result<OutputFile> {
                 method: literal::string(method(operation.method)),
                 path: literal::string(&operation.path),
                 surface: literal::string(&surface.name),
-                security: security(operation),
+                security: security(&operation.security),
                 errors: format!("{}::{}", identifier::module(&surface.name)?, type_named_after(operation, "Errors")?),
                 idempotent: operation.idempotent,
+                repeatable: operation.repeatable,
             });
         }
     }

@@ -47,12 +47,16 @@ pub(super) fn parameter(
     patterns: &mut Patterns,
     writer: &mut TypeWriter<'_>,
 ) -> Result<ParameterItem> {
+    let function = identifier::value(&operation.id)?;
     let name = identifier::value_beside(&parameter.name, TAKEN)?;
     let field = identifier::value(&parameter.name)?;
     let base = writer.write(&parameter.ty)?;
     let (resolved_type, limits) = resolved(protocol, &parameter.ty, &parameter.limits)?;
     let is_list = matches!(resolved_type, Type::List { .. });
-    let default = default(protocol, operation, parameter, &name, &base)?;
+    let default = default(protocol, parameter, &base)?.map(|value| {
+        let function = format!("default_{}_{}", identifier::unraw(&function), identifier::unraw(&name));
+        DefaultItem { function, ty: base.clone(), value }
+    });
     let optional = !parameter.required && default.is_none();
     let (ty, received, taken) = match (optional, is_list) {
         (true, true) => (base.clone(), format!("Option<{base}>"), format!("{name}.0.unwrap_or_default()")),
@@ -94,7 +98,8 @@ pub(super) fn parameter(
     })
 }
 
-fn checks(
+/// Statements about the expression `source`.
+pub(super) fn checks(
     lines: &mut Checks<'_>,
     parameter: &Parameter,
     source: &str,
@@ -116,19 +121,14 @@ fn checks(
     Ok(opening.into_iter().chain(located(checks, &location)).chain(closing).collect())
 }
 
-fn default(
-    protocol: &Protocol,
-    operation: &Operation,
-    parameter: &Parameter,
-    name: &str,
-    ty: &str,
-) -> Result<Option<DefaultItem>> {
+/// The default as an expression.
+pub(super) fn default(protocol: &Protocol, parameter: &Parameter, ty: &str) -> Result<Option<String>> {
     let Some(default) = &parameter.default else {
         return Ok(None);
     };
-    let place = || format!("the default of the parameter {} of {} does not fit its type", parameter.name, operation.id);
+    let place = || format!("the default of the parameter {} does not fit its type", parameter.name);
     let (resolved_type, _) = resolved(protocol, &parameter.ty, &parameter.limits)?;
-    let value = match resolved_type {
+    Ok(Some(match resolved_type {
         Type::String | Type::Uri => {
             let text = default.as_str().with_context(place)?;
             format!("{}.to_owned()", literal::string(text))
@@ -145,8 +145,5 @@ fn default(
             _ => bail!(place()),
         },
         _ => bail!(place()),
-    };
-    let operation = identifier::value(&operation.id)?;
-    let function = format!("{}_{}", identifier::unraw(&operation), identifier::unraw(name));
-    Ok(Some(DefaultItem { function: format!("default_{function}"), ty: ty.to_owned(), value }))
+    }))
 }

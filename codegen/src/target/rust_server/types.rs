@@ -67,8 +67,10 @@ struct VariantItem {
 pub(super) fn emit(protocol: &Protocol, templates: &Templates) -> Result<Vec<OutputFile>> {
     let mut modules = Scope::new("the modules of `types`");
     let mut names = Scope::new("the types");
-    let bodies = protocol.surfaces.iter().flat_map(|surface| &surface.operations);
-    let checked = reachable(protocol, bodies.filter_map(|operation| operation.body.as_deref()));
+    let operations = protocol.surfaces.iter().flat_map(|surface| &surface.operations);
+    let bodies = operations.filter_map(|operation| operation.body.as_deref());
+    let messages = protocol.sockets.iter().flat_map(|socket| &socket.client_messages);
+    let checked = reachable(protocol, bodies.chain(messages.map(|message| message.ty.as_str())));
     let mut files = Vec::new();
     let mut types = Vec::new();
     for definition in protocol.types.values() {
@@ -88,7 +90,7 @@ pub(super) fn emit(protocol: &Protocol, templates: &Templates) -> Result<Vec<Out
 struct Lowering<'a> {
     protocol: &'a Protocol,
     definition: &'a TypeDef,
-    /// Whether requests contain it.
+    /// Whether clients send it.
     checked: bool,
 }
 

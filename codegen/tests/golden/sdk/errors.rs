@@ -60,6 +60,22 @@ pub enum ErrorCode {
     ///
     /// Wait.
     RateLimited,
+    /// A socket.
+    ///
+    /// Speak WebSocket.
+    UpgradeRequired,
+    /// Not JSON.
+    ///
+    /// Send JSON.
+    NotJson,
+    /// No such message.
+    ///
+    /// Look it up.
+    UnknownMessage,
+    /// The message is wrong.
+    ///
+    /// Correct it.
+    InvalidMessage,
     /// A code that this version does not know.
     Unknown(UnknownValue),
 }
@@ -79,6 +95,10 @@ impl ErrorCode {
         Self::CredentialMissing,
         Self::Unknown_,
         Self::RateLimited,
+        Self::UpgradeRequired,
+        Self::NotJson,
+        Self::UnknownMessage,
+        Self::InvalidMessage,
     ];
 
     /// The code as it is on the wire.
@@ -97,6 +117,10 @@ impl ErrorCode {
             Self::CredentialMissing => "credential_missing",
             Self::Unknown_ => "unknown",
             Self::RateLimited => "rate_limited",
+            Self::UpgradeRequired => "upgrade_required",
+            Self::NotJson => "not_json",
+            Self::UnknownMessage => "unknown_message",
+            Self::InvalidMessage => "invalid_message",
             Self::Unknown(value) => value.as_str(),
         }
     }
@@ -117,6 +141,10 @@ impl ErrorCode {
             Self::CredentialMissing => Some(false),
             Self::Unknown_ => Some(false),
             Self::RateLimited => Some(true),
+            Self::UpgradeRequired => Some(false),
+            Self::NotJson => Some(false),
+            Self::UnknownMessage => Some(false),
+            Self::InvalidMessage => Some(false),
             Self::Unknown(_) => None,
         }
     }
@@ -137,6 +165,10 @@ impl From<&str> for ErrorCode {
             "credential_missing" => Self::CredentialMissing,
             "unknown" => Self::Unknown_,
             "rate_limited" => Self::RateLimited,
+            "upgrade_required" => Self::UpgradeRequired,
+            "not_json" => Self::NotJson,
+            "unknown_message" => Self::UnknownMessage,
+            "invalid_message" => Self::InvalidMessage,
             _ => Self::Unknown(UnknownValue::new(code)),
         }
     }

@@ -21,6 +21,7 @@
 
 pub mod errors;
 pub mod int64;
+pub mod sockets;
 pub mod things;
 pub mod r#type;
 pub mod types;

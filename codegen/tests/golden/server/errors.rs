@@ -34,6 +34,14 @@ pub enum ErrorCode {
     Unknown,
     /// Too many.
     RateLimited,
+    /// A socket.
+    UpgradeRequired,
+    /// Not JSON.
+    NotJson,
+    /// No such message.
+    UnknownMessage,
+    /// The message is wrong.
+    InvalidMessage,
 }
 
 impl ErrorCode {
@@ -51,6 +59,10 @@ impl ErrorCode {
         Self::CredentialMissing,
         Self::Unknown,
         Self::RateLimited,
+        Self::UpgradeRequired,
+        Self::NotJson,
+        Self::UnknownMessage,
+        Self::InvalidMessage,
     ];
 
     /// The code as it is on the wire.
@@ -69,6 +81,10 @@ impl ErrorCode {
             Self::CredentialMissing => "credential_missing",
             Self::Unknown => "unknown",
             Self::RateLimited => "rate_limited",
+            Self::UpgradeRequired => "upgrade_required",
+            Self::NotJson => "not_json",
+            Self::UnknownMessage => "unknown_message",
+            Self::InvalidMessage => "invalid_message",
         }
     }
 
@@ -88,6 +104,10 @@ impl ErrorCode {
             Self::CredentialMissing => 401,
             Self::Unknown => 404,
             Self::RateLimited => 429,
+            Self::UpgradeRequired => 426,
+            Self::NotJson => 400,
+            Self::UnknownMessage => 400,
+            Self::InvalidMessage => 400,
         }
     }
 
@@ -107,6 +127,10 @@ impl ErrorCode {
             Self::CredentialMissing => false,
             Self::Unknown => false,
             Self::RateLimited => true,
+            Self::UpgradeRequired => false,
+            Self::NotJson => false,
+            Self::UnknownMessage => false,
+            Self::InvalidMessage => false,
         }
     }
 
@@ -126,6 +150,10 @@ impl ErrorCode {
             Self::CredentialMissing => "Who are you?",
             Self::Unknown => "There is no such thing: \"*/ }}\" ` <b>",
             Self::RateLimited => "Too many.",
+            Self::UpgradeRequired => "A socket.",
+            Self::NotJson => "Not JSON.",
+            Self::UnknownMessage => "No such message.",
+            Self::InvalidMessage => "The message is wrong.",
         }
     }
 
@@ -145,6 +173,10 @@ impl ErrorCode {
             Self::CredentialMissing => "Say so.",
             Self::Unknown => "Look for \u{202e}\" another.\\",
             Self::RateLimited => "Wait.",
+            Self::UpgradeRequired => "Speak WebSocket.",
+            Self::NotJson => "Send JSON.",
+            Self::UnknownMessage => "Look it up.",
+            Self::InvalidMessage => "Correct it.",
         }
     }
 }

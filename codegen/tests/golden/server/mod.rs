@@ -19,6 +19,7 @@
 )]
 
 pub mod errors;
+pub mod sockets;
 pub mod things;
 pub mod r#type;
 pub mod types;
@@ -35,6 +36,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["key", "token"], &["token"]],
         errors: things::CreateThingErrors::CODES,
         idempotent: true,
+        repeatable: false,
     },
     OperationInfo {
         id: "replaceTree",
@@ -44,6 +46,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[],
         errors: things::ReplaceTreeErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "removeThing",
@@ -53,6 +56,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["token"]],
         errors: things::RemoveThingErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "changeStates",
@@ -62,6 +66,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["token"]],
         errors: things::ChangeStatesErrors::CODES,
         idempotent: false,
+        repeatable: false,
     },
     OperationInfo {
         id: "listParts",
@@ -71,6 +76,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[&["token"]],
         errors: things::ListPartsErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "listShapes",
@@ -80,6 +86,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[],
         errors: things::ListShapesErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "submitShape",
@@ -89,6 +96,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[],
         errors: things::SubmitShapeErrors::CODES,
         idempotent: true,
+        repeatable: false,
     },
     OperationInfo {
         id: "checkSecrets",
@@ -98,6 +106,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[],
         errors: things::CheckSecretsErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "getText",
@@ -107,6 +116,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[],
         errors: things::GetTextErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
     OperationInfo {
         id: "moveIt",
@@ -116,5 +126,6 @@ pub const OPERATIONS: &[OperationInfo] = &[
         security: &[],
         errors: r#type::MoveItErrors::CODES,
         idempotent: false,
+        repeatable: true,
     },
 ];

@@ -132,6 +132,34 @@ pub enum ErrorCode {
     ///
     /// Ask for a new approval with the tool-use id of the new call.
     ApprovalConsumed,
+    /// There is no such agent.
+    ///
+    /// List the agents, or register it.
+    AgentNotFound,
+    /// This path is a socket, and the request is not the beginning of one.
+    ///
+    /// Connect with a WebSocket client, version 13.
+    UpgradeRequired,
+    /// The message is not JSON, is nested too deeply, or is not an object.
+    ///
+    /// Send one JSON object in a text frame.
+    NotJson,
+    /// The message has a type that the socket does not take, or none.
+    ///
+    /// Look the messages up in the socket's document.
+    UnknownMessage,
+    /// The message does not have the shape that its type asks for.
+    ///
+    /// Correct what `path` names.
+    InvalidMessage,
+    /// There is no such stream, or it is not yours to see.
+    ///
+    /// Check the stream's name, and that a credential for it was sent.
+    StreamNotFound,
+    /// One connection follows as many streams as it may.
+    ///
+    /// Unsubscribe from one, or open another connection.
+    TooManyStreams,
     /// A code that this version does not know.
     Unknown(UnknownValue),
 }
@@ -169,6 +197,13 @@ impl ErrorCode {
         Self::ApprovalExpired,
         Self::ApprovalPending,
         Self::ApprovalConsumed,
+        Self::AgentNotFound,
+        Self::UpgradeRequired,
+        Self::NotJson,
+        Self::UnknownMessage,
+        Self::InvalidMessage,
+        Self::StreamNotFound,
+        Self::TooManyStreams,
     ];
 
     /// The code as it is on the wire.
@@ -205,6 +240,13 @@ impl ErrorCode {
             Self::ApprovalExpired => "approval_expired",
             Self::ApprovalPending => "approval_pending",
             Self::ApprovalConsumed => "approval_consumed",
+            Self::AgentNotFound => "agent_not_found",
+            Self::UpgradeRequired => "upgrade_required",
+            Self::NotJson => "not_json",
+            Self::UnknownMessage => "unknown_message",
+            Self::InvalidMessage => "invalid_message",
+            Self::StreamNotFound => "stream_not_found",
+            Self::TooManyStreams => "too_many_streams",
             Self::Unknown(value) => value.as_str(),
         }
     }
@@ -243,6 +285,13 @@ impl ErrorCode {
             Self::ApprovalExpired => Some(false),
             Self::ApprovalPending => Some(false),
             Self::ApprovalConsumed => Some(false),
+            Self::AgentNotFound => Some(false),
+            Self::UpgradeRequired => Some(false),
+            Self::NotJson => Some(false),
+            Self::UnknownMessage => Some(false),
+            Self::InvalidMessage => Some(false),
+            Self::StreamNotFound => Some(false),
+            Self::TooManyStreams => Some(false),
             Self::Unknown(_) => None,
         }
     }
@@ -281,6 +330,13 @@ impl From<&str> for ErrorCode {
             "approval_expired" => Self::ApprovalExpired,
             "approval_pending" => Self::ApprovalPending,
             "approval_consumed" => Self::ApprovalConsumed,
+            "agent_not_found" => Self::AgentNotFound,
+            "upgrade_required" => Self::UpgradeRequired,
+            "not_json" => Self::NotJson,
+            "unknown_message" => Self::UnknownMessage,
+            "invalid_message" => Self::InvalidMessage,
+            "stream_not_found" => Self::StreamNotFound,
+            "too_many_streams" => Self::TooManyStreams,
             _ => Self::Unknown(UnknownValue::new(code)),
         }
     }

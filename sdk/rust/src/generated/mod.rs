@@ -21,11 +21,14 @@
 
 pub mod approvals;
 pub mod bridge;
+pub mod companion;
 pub mod devices;
 pub mod errors;
 pub mod health;
+pub mod hub;
 pub mod mobile;
 pub mod pairing;
 pub mod runs;
+pub mod sockets;
 pub mod types;
 pub mod workspaces;

@@ -1,9 +1,10 @@
 //! Time, injected: tests move it by hand and never sleep.
 
 use std::fmt;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::Timestamp;
 
@@ -20,7 +21,7 @@ pub trait Clock: fmt::Debug + Send + Sync {
     async fn sleep(&self, duration: Duration);
 }
 
-/// The machine's clock, and tokio's timer for waiting.
+/// The machine's clock, and tokio's timer for waiting. Where a test has paused tokio's time, so has this clock.
 #[derive(Debug, Clone)]
 pub struct SystemClock {
     origin: Instant,

@@ -141,7 +141,7 @@ fn request(client: &Shared, plan: &Plan, repetition: u32) -> Result<Request> {
     })
 }
 
-fn no_answer(client: &Shared, error: TransportError) -> Error {
+pub(crate) fn no_answer(client: &Shared, error: TransportError) -> Error {
     let server = || client.base_url.origin().ascii_serialization();
     match error {
         TransportError::Connect(source) => Error::Connection { server: server(), maybe_delivered: false, source },

@@ -1,4 +1,5 @@
-//! The transport that is used unless another is given: HTTP/1.1 by reqwest.
+//! The transport that is used unless another is given: HTTP/1.1 by reqwest. How it opens sockets is in
+//! `socket/upgrade.rs`.
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 /// take them to another origin.
 #[derive(Debug, Clone)]
 pub struct HttpTransport {
-    client: reqwest::Client,
+    pub(super) client: reqwest::Client,
 }
 
 impl HttpTransport {
@@ -61,23 +62,26 @@ impl Transport for HttpTransport {
         if let Some(body) = request.body {
             builder = builder.body(body);
         }
-        let mut response = builder.send().await.map_err(failed)?;
+        read(builder.send().await.map_err(failed)?, limit).await
+    }
+}
 
-        let status = response.status().as_u16();
-        let headers = std::mem::take(response.headers_mut());
-        // A declared length is not trusted with memory, only used to refuse early.
-        if response.content_length().is_some_and(|length| length > limit as u64) {
+/// Reads an answer whole.
+pub(super) async fn read(mut response: reqwest::Response, limit: usize) -> Result<RawResponse, TransportError> {
+    let status = response.status().as_u16();
+    let headers = std::mem::take(response.headers_mut());
+    // A declared length is not trusted with memory, only used to refuse early.
+    if response.content_length().is_some_and(|length| length > limit as u64) {
+        return Err(TransportError::TooLarge { status, limit });
+    }
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        if body.len() + chunk.len() > limit {
             return Err(TransportError::TooLarge { status, limit });
         }
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > limit {
-                return Err(TransportError::TooLarge { status, limit });
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(RawResponse { status, headers, body: body.freeze() })
+        body.extend_from_slice(&chunk);
     }
+    Ok(RawResponse { status, headers, body: body.freeze() })
 }
 
 fn method(request: &Request) -> http::Method {
@@ -91,7 +95,7 @@ fn method(request: &Request) -> http::Method {
     }
 }
 
-fn failed(error: reqwest::Error) -> TransportError {
+pub(super) fn failed(error: reqwest::Error) -> TransportError {
     // The URL is left out: the error above names the server, and a query may hold what does not belong in a log.
     let error = error.without_url();
     if error.is_connect() { TransportError::Connect(error.into()) } else { TransportError::Interrupted(error.into()) }

@@ -18,6 +18,7 @@ mod refusal;
 mod retry;
 mod secret;
 mod sign;
+mod socket;
 mod timestamp;
 mod transport;
 mod unknown;
@@ -38,7 +39,12 @@ pub(crate) use retry::RetryBudget;
 pub use retry::RetryPolicy;
 pub use secret::Secret;
 pub use sign::sign;
+pub use socket::{
+    Ending, Intent, OpenError, Position, Progress, QueueLimits, Reconnect, ReconnectPolicy, SendError, Socket,
+    SocketBuilder, SocketCloseCode, SocketConnection, SocketError, SocketFrame, SocketInfo, SocketLimits,
+    SocketProtocol, SocketRequest, SocketSender, SocketState, SocketTransport, Update, WithoutPosition,
+};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 pub use transport::{RawResponse, Request, Transport, TransportError};
-pub use unknown::{UnknownValue, UnknownVariant};
+pub use unknown::{UnknownMessage, UnknownValue, UnknownVariant};
 pub use wait::WaitOptions;

@@ -1,5 +1,5 @@
 //! What a newer server may send and this version does not know: kept as it is, so that it can be shown and sent
-//! back unchanged. Neither type can be made by hand; a value that is not in the protocol is only ever read.
+//! back unchanged. None of these types can be made by hand; a value that is not in the protocol is only ever read.
 
 use std::fmt;
 
@@ -54,5 +54,30 @@ impl UnknownVariant {
 impl Serialize for UnknownVariant {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.object.serialize(serializer)
+    }
+}
+
+/// A message of the server that this version does not know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnknownMessage {
+    name: Option<String>,
+    object: Map<String, Value>,
+}
+
+impl UnknownMessage {
+    /// `object` is the whole message, the discriminator included; `name` is the discriminator's value, where there is
+    /// one.
+    pub(crate) fn new(name: Option<String>, object: Map<String, Value>) -> Self {
+        Self { name, object }
+    }
+
+    /// What the server calls it.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The whole message.
+    pub const fn object(&self) -> &Map<String, Value> {
+        &self.object
     }
 }

@@ -1,0 +1,74 @@
+//! What generated sockets stand on: what one is, what the server's engine drives, how a message is read and written.
+//!
+//! Nothing here touches a connection. The upgrade, frames on the network, limits and time are the engine's, in the
+//! server; what a message means is the handler's.
+
+mod decode;
+mod fault;
+mod info;
+mod outbox;
+mod query;
+
+use std::future::Future;
+
+pub use decode::Incoming;
+pub use fault::{Fault, FaultKind};
+pub use info::{Reconnect, SocketInfo, SocketLimits};
+pub use outbox::{Outbox, ServerMessage};
+pub use query::QueryParameters;
+/// A text frame, ready to be sent. Clones share its bytes.
+pub use tungstenite::Utf8Bytes as Frame;
+
+use super::context::Context;
+use super::error::ApiError;
+use crate::generated::sockets::CloseCode;
+
+/// A socket of the protocol, as the engine sees it. Generated endpoints implement it, and forward to a handler.
+pub trait Socket: Send + Sync + 'static {
+    /// What the protocol says about it.
+    const INFO: &'static SocketInfo;
+
+    /// One connection.
+    type Session: SocketSession;
+
+    /// May this connection be made? A refusal is an HTTP answer: see [`SocketInfo::refusal`]. `query` is that of the
+    /// request's URI, still encoded.
+    fn connect(&self, context: &Context, query: &str) -> impl Future<Output = Result<Self::Session, ApiError>> + Send;
+}
+
+/// One connection, as the engine drives it: one call at a time, and after each the engine sends what is in the outbox.
+///
+/// A [`CloseCode`] ends the connection, after what is in the outbox.
+pub trait SocketSession: Send + 'static {
+    /// What the server says.
+    type Message: ServerMessage;
+
+    /// The connection stands. Comes first, and once.
+    fn opened(&mut self, out: &mut Outbox<Self::Message>) -> impl Future<Output = Result<(), CloseCode>> + Send;
+
+    /// The client sent a text frame. Faulty ones are answered by the handler, and counted by the engine.
+    fn receive(
+        &mut self,
+        text: &str,
+        out: &mut Outbox<Self::Message>,
+    ) -> impl Future<Output = Result<Taken, CloseCode>> + Send;
+
+    /// Completes when there is more to send, having put it into `out`. Dropped and called again whenever the client
+    /// says something, by which nothing is lost.
+    fn pending(&mut self, out: &mut Outbox<Self::Message>) -> impl Future<Output = Result<(), CloseCode>> + Send;
+
+    /// Comes every [`SocketLimits::heartbeat`].
+    fn heartbeat(&mut self, out: &mut Outbox<Self::Message>) -> impl Future<Output = Result<(), CloseCode>> + Send;
+
+    /// The connection is gone. Comes last, and once, whoever ended it.
+    fn closed(self) -> impl Future<Output = ()> + Send;
+}
+
+/// What became of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It was a message.
+    Well,
+    /// It was none, and the client was told so.
+    Faulty,
+}

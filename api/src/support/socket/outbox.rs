@@ -1,0 +1,122 @@
+//! What a connection still has to send. How much of it may wait, and what happens to a slow client, is the engine's.
+
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+
+use serde::Serialize;
+
+use super::Frame;
+
+/// So many places are kept for the next frames; a burst's are given back, because a connection lives for long.
+const KEPT: usize = 16;
+
+/// Something that the server says on a socket. Generated.
+pub trait ServerMessage: Serialize + Send + 'static {
+    /// The message's name in the spec.
+    fn name(&self) -> &'static str;
+
+    /// The message as a frame, for one that goes to many connections: encode it once, and clone the frame.
+    fn frame(&self) -> Frame {
+        // Keys are texts, and nothing in a message refuses to be written.
+        serde_json::to_string(self).expect("a message of the protocol can always be written").into()
+    }
+}
+
+/// The frames that wait to be sent on one connection, in order. Empty, it takes no memory of its own.
+#[derive(Debug)]
+pub struct Outbox<M> {
+    frames: VecDeque<Frame>,
+    message: PhantomData<fn(M)>,
+}
+
+impl<M: ServerMessage> Outbox<M> {
+    /// An empty one.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { frames: VecDeque::new(), message: PhantomData }
+    }
+
+    /// Puts a message behind the others.
+    #[expect(clippy::needless_pass_by_value, reason = "who sends a message is done with it")]
+    pub fn send(&mut self, message: M) {
+        self.send_frame(message.frame());
+    }
+
+    /// Puts a frame behind the others. It must be one of the socket's messages.
+    pub fn send_frame(&mut self, frame: Frame) {
+        self.frames.push_back(frame);
+    }
+
+    /// Takes the first frame out.
+    pub fn pop(&mut self) -> Option<Frame> {
+        let frame = self.frames.pop_front();
+        if self.frames.is_empty() && self.frames.capacity() > KEPT {
+            self.frames = VecDeque::new();
+        }
+        frame
+    }
+
+    /// Takes all frames out.
+    pub fn take(&mut self) -> Vec<Frame> {
+        std::mem::take(&mut self.frames).into()
+    }
+
+    /// Whether there is nothing to send.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// How many frames wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+}
+
+impl<M: ServerMessage> Default for Outbox<M> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Tick {
+        count: usize,
+    }
+
+    impl ServerMessage for Tick {
+        fn name(&self) -> &'static str {
+            "tick"
+        }
+    }
+
+    #[test]
+    fn frames_leave_in_the_order_in_which_they_came() {
+        let mut out = Outbox::new();
+        out.send(Tick { count: 1 });
+        out.send_frame(Frame::from_static("2"));
+        assert_eq!(out.len(), 2);
+        assert_eq!(out.pop().expect("there are two"), r#"{"count":1}"#);
+        assert_eq!(out.take(), ["2"]);
+        assert!(out.is_empty() && out.pop().is_none());
+    }
+
+    #[test]
+    fn a_burst_leaves_no_memory_behind() {
+        let mut out = Outbox::<Tick>::new();
+        for count in 0..KEPT * 4 {
+            out.send(Tick { count });
+        }
+        while out.pop().is_some() {}
+        assert_eq!(out.frames.capacity(), 0);
+        out.send(Tick { count: 0 });
+        let kept = out.frames.capacity();
+        while out.pop().is_some() {}
+        assert_eq!(out.frames.capacity(), kept, "a few places are kept, so that an event costs no allocation");
+    }
+}

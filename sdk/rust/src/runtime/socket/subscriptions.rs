@@ -1,0 +1,289 @@
+//! What the session follows, and how far it is. Decides of each message whether the caller gets it, so that every event
+//! comes once and in order; and says what a new connection has to be told, so that it goes on where the last one ended.
+//!
+//! A position advances when a message goes into the caller's updates. From there only the caller takes it, whatever
+//! happens to the connection.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::protocol::{Intent, Position, Progress, SocketProtocol, WithoutPosition};
+
+/// For so long after subscribing, events that do not go on from the position may belong to an earlier subscription of
+/// the same connection, and are only left out.
+const CHANGEOVER: Duration = Duration::from_secs(10);
+
+/// Everything that is followed. The key of a socket with one subscription is empty.
+pub(super) struct Subscriptions<P: SocketProtocol> {
+    entries: BTreeMap<String, Entry<P::ClientMessage>>,
+    /// The log of the current connection, where the server names it.
+    epoch: Option<Arc<str>>,
+    /// How many are remembered.
+    limit: usize,
+    /// Events came for more keys than are remembered.
+    overlooked: bool,
+}
+
+struct Entry<M> {
+    origin: Origin<M>,
+    position: Option<Place>,
+    following: Following,
+    /// Where a jump has already been answered by connecting again.
+    jumped_at: Option<u64>,
+}
+
+struct Place {
+    seq: u64,
+    epoch: Option<Arc<str>>,
+}
+
+enum Origin<M> {
+    /// The caller subscribed with this message.
+    Asked(M),
+    /// The server sends events without having been asked.
+    Unasked,
+    /// The caller does not want it any more. The message is kept if the server would begin again by itself.
+    Left(Option<M>),
+}
+
+#[derive(Clone, Copy)]
+enum Following {
+    /// Without a position: nothing can be said about what comes.
+    Loosely,
+    /// The server sends events without having been asked, and the caller has asked for them from a position already, in a
+    /// message that still waits. They will come again in their place.
+    Early,
+    /// Asked for what comes after the position, which has not come yet.
+    FromPosition {
+        asked: Duration,
+        /// The same was followed before on this connection.
+        replaces: bool,
+    },
+    /// The next event is the one after the position.
+    Exactly,
+}
+
+/// What becomes of a message of the server.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The caller gets it.
+    Deliver,
+    /// The caller gets it, and is told then that events of this key are missing.
+    DeliverThenResync(Option<String>),
+    /// The other way round.
+    ResyncThenDeliver(Option<String>),
+    /// The caller has it already, or will get it again.
+    Drop,
+    /// Events are missing, and the server did not say so.
+    Jump { key: Option<String>, after: u64, found: u64 },
+}
+
+/// What a new connection is told, and what the caller is.
+pub(super) struct Reissue {
+    pub(super) texts: Vec<String>,
+    /// The keys of which events may have been lost.
+    pub(super) lost: Vec<Option<String>>,
+}
+
+impl<P: SocketProtocol> Subscriptions<P> {
+    pub(super) fn new() -> Self {
+        Self { entries: BTreeMap::new(), epoch: None, limit: P::INFO.limits.subscriptions, overlooked: false }
+    }
+
+    /// A message of the caller waits to be sent.
+    pub(super) fn waits(&mut self, message: &P::ClientMessage) {
+        if let Intent::Subscribe { key, after, .. } = P::intent(message)
+            && start::<P>(after).is_some()
+        {
+            let key = key.unwrap_or_default().to_owned();
+            if self.entries.get(&key).is_none_or(|entry| matches!(entry.origin, Origin::Unasked)) {
+                let following = Following::Early;
+                self.remember(key, Entry { origin: Origin::Unasked, position: None, following, jumped_at: None });
+            }
+        }
+    }
+
+    /// A message of the caller goes to the server.
+    pub(super) fn sent(&mut self, message: P::ClientMessage, now: Duration) {
+        match P::intent(&message) {
+            Intent::Subscribe { key, after, epoch } => {
+                let key = key.unwrap_or_default().to_owned();
+                let position = start::<P>(after).map(|seq| Place { seq, epoch: epoch.map(Arc::from) });
+                let asked_before = |entry: &Entry<_>| matches!(entry.origin, Origin::Asked(_) | Origin::Left(None));
+                let replaces = self.entries.get(&key).is_some_and(asked_before);
+                let following = match position {
+                    Some(_) => Following::FromPosition { asked: now, replaces },
+                    None => Following::Loosely,
+                };
+                self.remember(key, Entry { origin: Origin::Asked(message), position, following, jumped_at: None });
+            }
+            Intent::Unsubscribe { key } => {
+                let key = key.unwrap_or_default().to_owned();
+                let asked = self.entries.get(&key).is_some_and(|entry| matches!(entry.origin, Origin::Asked(_)));
+                let origin = Origin::Left((!asked).then_some(message));
+                let following = Following::Loosely;
+                self.remember(key, Entry { origin, position: None, following, jumped_at: None });
+            }
+            Intent::Authenticate | Intent::Nothing => {}
+        }
+    }
+
+    fn remember(&mut self, key: String, entry: Entry<P::ClientMessage>) -> bool {
+        let full = self.entries.len() >= self.limit;
+        match self.entries.entry(key) {
+            Slot::Occupied(mut slot) => {
+                slot.insert(entry);
+                true
+            }
+            Slot::Vacant(slot) if !full => {
+                slot.insert(entry);
+                true
+            }
+            Slot::Vacant(_) => false,
+        }
+    }
+
+    /// Judges a message of the server, takes out of it what the caller has already, and advances the position.
+    pub(super) fn admit(&mut self, message: &mut P::ServerMessage, now: Duration) -> Verdict {
+        if let Some(epoch) = P::epoch(message)
+            && self.epoch.as_deref() != Some(epoch)
+        {
+            self.epoch = Some(Arc::from(epoch));
+        }
+        let epoch = self.epoch.clone();
+        let (key, first, last) = match P::progress(message) {
+            Progress::Nothing => return Verdict::Deliver,
+            Progress::Gap { key, next } => {
+                if let Some(entry) = self.entries.get_mut(key.unwrap_or_default()) {
+                    entry.advance(next.saturating_sub(1), epoch);
+                    entry.following = Following::Exactly;
+                }
+                return Verdict::DeliverThenResync(key.map(str::to_owned));
+            }
+            Progress::Synced { key, seq } => return self.synced(key.map(str::to_owned), seq, now),
+            Progress::Events { key, first, last } => (key.map(str::to_owned), first, last),
+        };
+        let name = key.as_deref().unwrap_or_default();
+        let Some(entry) = self.entries.get_mut(name) else {
+            let mut entry =
+                Entry { origin: Origin::Unasked, position: None, following: Following::Loosely, jumped_at: None };
+            entry.advance(last, epoch);
+            let remembered = self.remember(name.to_owned(), entry);
+            self.overlooked |= !remembered;
+            return Verdict::Deliver;
+        };
+        if matches!(entry.origin, Origin::Left(_)) {
+            return Verdict::Deliver;
+        }
+        let position = entry.position.as_ref().map_or(0, |place| place.seq);
+        let verdict = match entry.following {
+            Following::Early => return Verdict::Drop,
+            Following::Loosely => {
+                entry.advance(last.max(position), epoch);
+                return Verdict::Deliver;
+            }
+            _ if last <= position => return Verdict::Drop,
+            Following::FromPosition { asked, .. } if first > position + 1 && now < asked + CHANGEOVER => {
+                return Verdict::Drop;
+            }
+            _ if first > position + 1 => entry.jump(key, position, first),
+            _ => Verdict::Deliver,
+        };
+        if !matches!(verdict, Verdict::Jump { .. }) {
+            if first <= position {
+                P::discard(message, position);
+            }
+            entry.advance(last, epoch);
+            entry.following = Following::Exactly;
+        }
+        verdict
+    }
+
+    fn synced(&mut self, key: Option<String>, seq: u64, now: Duration) -> Verdict {
+        let epoch = self.epoch.clone();
+        let Some(entry) = self.entries.get_mut(key.as_deref().unwrap_or_default()) else { return Verdict::Deliver };
+        if matches!(entry.origin, Origin::Left(_)) {
+            return Verdict::Deliver;
+        }
+        let position = entry.position.as_ref().map_or(0, |place| place.seq);
+        let verdict = match entry.following {
+            Following::Early => return Verdict::Drop,
+            Following::Loosely => Verdict::Deliver,
+            _ if seq < position => return Verdict::Deliver,
+            _ if seq == position => Verdict::Deliver,
+            Following::FromPosition { asked, replaces: true } if now < asked + CHANGEOVER => return Verdict::Drop,
+            _ => entry.jump(key, position, seq),
+        };
+        if !matches!(verdict, Verdict::Jump { .. }) {
+            entry.advance(seq, epoch);
+            entry.following = Following::Exactly;
+        }
+        verdict
+    }
+
+    /// A new connection stands: what it is told before anything else.
+    pub(super) fn reissue(&mut self, now: Duration) -> Reissue {
+        let mut reissue = Reissue { texts: Vec::new(), lost: Vec::new() };
+        if std::mem::take(&mut self.overlooked) {
+            reissue.lost.push(None);
+        }
+        self.epoch = None;
+        self.entries.retain(|key, entry| {
+            let lost = || (!key.is_empty()).then(|| key.clone());
+            let message = match &mut entry.origin {
+                Origin::Left(None) => return false,
+                Origin::Unasked if matches!(entry.following, Following::Early) => return true,
+                Origin::Unasked => {
+                    reissue.lost.push(lost());
+                    return false;
+                }
+                Origin::Left(Some(message)) => message,
+                Origin::Asked(message) => {
+                    match &entry.position {
+                        Some(place) => {
+                            P::resume_after(message, &place.to_position());
+                            entry.following = Following::FromPosition { asked: now, replaces: false };
+                        }
+                        None => reissue.lost.push(lost()),
+                    }
+                    message
+                }
+            };
+            // It has been written before.
+            reissue.texts.extend(serde_json::to_string(message));
+            true
+        });
+        reissue
+    }
+}
+
+/// Where a subscription begins, if that can be said.
+const fn start<P: SocketProtocol>(after: Option<u64>) -> Option<u64> {
+    match (after, P::WITHOUT_POSITION) {
+        (None, WithoutPosition::Everything) => Some(0),
+        (after, _) => after,
+    }
+}
+
+impl<M> Entry<M> {
+    fn advance(&mut self, seq: u64, epoch: Option<Arc<str>>) {
+        self.position = Some(Place { seq, epoch });
+    }
+
+    /// A jump is answered by connecting again, once. If the server then does the same, that is how it is.
+    fn jump(&mut self, key: Option<String>, after: u64, found: u64) -> Verdict {
+        if self.jumped_at == Some(after) {
+            return Verdict::ResyncThenDeliver(key);
+        }
+        self.jumped_at = Some(after);
+        Verdict::Jump { key, after, found }
+    }
+}
+
+impl Place {
+    fn to_position(&self) -> Position {
+        Position { seq: self.seq, epoch: self.epoch.as_deref().map(str::to_owned) }
+    }
+}
