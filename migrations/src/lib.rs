@@ -7,6 +7,7 @@ pub use sea_orm_migration::prelude::MigratorTrait;
 use sea_orm_migration::prelude::{MigrationTrait, async_trait};
 
 mod m20261120_000001_ledger;
+mod m20261120_000002_realtime;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -15,6 +16,6 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261120_000001_ledger::Migration)]
+        vec![Box::new(m20261120_000001_ledger::Migration), Box::new(m20261120_000002_realtime::Migration)]
     }
 }

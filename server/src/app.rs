@@ -9,14 +9,17 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use url::Url;
 
 use crate::auth::{Authority, Keys, NONCES_KEPT, Nonces, Seal};
+use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::http::{self, Limits, Origins, Wrap};
-use crate::log::{CommitListener, Committed, Log};
+use crate::http::{self, Limits, Origins, Sockets, Wrap};
+use crate::log::{self, CommitListener, Committed, Log, Readers, Retention};
 use crate::metrics::Metrics;
-use crate::service::approvals::{self, Approvals, Board};
+use crate::service::approvals::{self, Approvals, Board, ByWorkspace};
+use crate::service::companion::{self, Companion};
 use crate::service::devices::Devices;
 use crate::service::pairing::Pairing;
 use crate::service::patience::Patience;
@@ -37,10 +40,12 @@ const BACKLOG: u32 = 4_096;
 /// A server that runs.
 pub struct Running {
     url: String,
+    hub_url: Option<String>,
     shutdown: CancellationToken,
     patience: Duration,
-    accepting: JoinHandle<()>,
+    accepting: Vec<JoinHandle<()>>,
     connections: TaskTracker,
+    sockets: Sockets,
     upkeep: Vec<JoinHandle<()>>,
     writer: JoinHandle<()>,
     store: Store,
@@ -63,9 +68,12 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         )
     })?;
     let address = listener.local_addr()?;
+    let hub_listener = config.hub_port.then(|| listen_for_hub(&config)).transpose()?;
+    let hub_address = hub_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
     let shutdown = CancellationToken::new();
     let metrics = Arc::new(Metrics::default());
+    let sockets = Sockets::new(clock.clone(), metrics.clone(), config.max_sockets);
     let seal = Seal::open(&config)?;
     let keys = Arc::new(Keys::new(store.clone(), seal.clone(), clock.clone()));
     keys.check().await?;
@@ -74,9 +82,12 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         board.restore(&row);
     }
     let remembered = nonces::since(store.reader(), clock.now() - NONCES_KEPT).await?;
-    let listeners: Vec<Arc<dyn CommitListener>> =
-        vec![board.clone(), keys.clone(), Arc::new(Counting(metrics.clone()))];
-    let (log, writer) = Log::start(store.clone(), listeners);
+    let readers = Readers {
+        listeners: vec![board.clone(), keys.clone(), Arc::new(Counting(metrics.clone()))],
+        projections: vec![Arc::new(ByWorkspace)],
+    };
+    let bus = Bus::of(&store);
+    let (log, writer) = Log::start(store.clone(), bus.clone(), readers);
 
     let patience = Patience::new(clock.clone(), shutdown.clone());
     let authority = Authority::new(
@@ -89,6 +100,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
     );
     let lifetime = milliseconds(config.approval_ttl_seconds);
     let approvals = Approvals::new(store.clone(), log.clone(), board, clock.clone(), patience.clone(), lifetime);
+    let retention = Retention::default().with(config.retention.clone());
+    let companion = Companion::new(store.clone(), log.clone(), clock.clone(), retention.age("agents"));
     let upkeep = vec![
         tokio::spawn(approvals::sweep(
             approvals.clone(),
@@ -97,6 +110,13 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
             milliseconds(config.orphan_grace_seconds),
         )),
         tokio::spawn(upkeep::run(log.clone(), authority.clone(), clock.clone())),
+        tokio::spawn(log::keep(log.clone(), retention, clock.clone())),
+        tokio::spawn(companion::sweep(companion.clone(), clock.clone())),
+        tokio::spawn({
+            let sockets = sockets.clone();
+            async move { sockets.sweep().await }
+        }),
+        tokio::spawn(bus.listen(store.clone(), log.hearer(), shutdown.clone())),
     ];
     let services = Services {
         health: Health {
@@ -114,25 +134,27 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         devices: Devices::new(store.clone(), log, clock),
         approvals,
         authority,
-    };
-    let endpoint = Wrap {
-        routes: surface::routes(services),
-        origins: Origins::new(&config),
-        max_body_bytes: config.max_body_bytes,
-        body_timeout: Duration::from_secs(config.body_timeout_seconds),
-        metrics,
+        companion,
+        base_url: base_url(&config, address)?,
     };
     let limits =
         Limits { connections: config.max_connections, head_timeout: Duration::from_secs(config.head_timeout_seconds) };
     let connections = TaskTracker::new();
-    let accepting =
-        tokio::spawn(http::serve(listener, Arc::new(endpoint), limits, shutdown.clone(), connections.clone()));
+    let mut accepting = Vec::new();
+    if let Some(listener) = hub_listener {
+        let routes = wrap(surface::hub_routes(&services, &sockets), &config, metrics.clone());
+        accepting.push(tokio::spawn(http::serve(listener, routes, limits, shutdown.clone(), connections.clone())));
+    }
+    let routes = wrap(surface::routes(services, &sockets), &config, metrics);
+    accepting.push(tokio::spawn(http::serve(listener, routes, limits, shutdown.clone(), connections.clone())));
     Ok(Running {
         url: url(address),
+        hub_url: hub_address.map(url),
         shutdown,
         patience: Duration::from_secs(config.shutdown_seconds),
         accepting,
         connections,
+        sockets,
         upkeep,
         writer,
         store,
@@ -146,13 +168,22 @@ impl Running {
         &self.url
     }
 
-    /// Stops: no new connection is taken, long polls are answered so that their clients ask again, requests under way
+    /// Where the hub's own port is, if there is one, e.g. `http://127.0.0.1:3849`.
+    #[must_use]
+    pub fn hub_url(&self) -> Option<&str> {
+        self.hub_url.as_deref()
+    }
+
+    /// Stops: no new connection is taken, sockets are closed, long polls are answered so that their clients ask again, requests under way
     /// are finished, and what is queued is committed.
     pub async fn shutdown(self) {
         self.shutdown.cancel();
-        let _ = self.accepting.await;
+        for accepting in self.accepting {
+            let _ = accepting.await;
+        }
         self.connections.close();
-        if tokio::time::timeout(self.patience, self.connections.wait()).await.is_err() {
+        let requests = tokio::time::timeout(self.patience, self.connections.wait());
+        if tokio::join!(requests, self.sockets.leave(self.patience)).0.is_err() {
             tracing::warn!(connections = self.connections.len(), "some requests did not end in time");
         }
         for task in self.upkeep {
@@ -174,6 +205,27 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+fn listen_for_hub(config: &Config) -> anyhow::Result<TcpListener> {
+    listen((config.host, config.ws_port).into()).with_context(|| {
+        format!(
+            "can't listen on {}:{} for the hub; WS_PORT names another port, WS_PORT=0 picks a free one, and \
+             FLIGHTDECK_HUB_PORT=off does without",
+            config.host, config.ws_port
+        )
+    })
+}
+
+/// What happens to every request on either port.
+fn wrap<E>(routes: E, config: &Config, metrics: Arc<Metrics>) -> Arc<Wrap<E>> {
+    Arc::new(Wrap {
+        routes,
+        origins: Origins::new(config),
+        max_body_bytes: config.max_body_bytes,
+        body_timeout: Duration::from_secs(config.body_timeout_seconds),
+        metrics,
+    })
 }
 
 /// Makes the data directory, readable by its owner only.
@@ -201,6 +253,17 @@ fn url(address: SocketAddr) -> String {
     format!("http://{host}:{}", address.port())
 }
 
+/// By which clients reach the server, unless a setting says so: by name if it listens on this machine only.
+fn base_url(config: &Config, address: SocketAddr) -> anyhow::Result<Url> {
+    match &config.public_base_url {
+        Some(url) => Ok(url.clone()),
+        None if address.ip().is_loopback() || address.ip().is_unspecified() => {
+            Ok(Url::parse(&format!("http://localhost:{}", address.port()))?)
+        }
+        None => Ok(Url::parse(&url(address))?),
+    }
+}
+
 fn milliseconds(seconds: u64) -> i64 {
     i64::try_from(seconds.saturating_mul(1_000)).unwrap_or(i64::MAX)
 }
@@ -212,4 +275,7 @@ impl CommitListener for Counting {
     fn committed(&self, events: &[Committed]) {
         self.0.committed(events.len());
     }
+
+    /// The other server counts its own.
+    fn heard(&self, _: &[Committed]) {}
 }

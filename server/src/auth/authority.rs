@@ -8,7 +8,7 @@ use flightdeck_api::support::{ApiError, Context};
 use uuid::Uuid;
 
 use super::signature::Signature;
-use super::{Caller, Keys, Limit, Limits, Nonces, Signed, tokens};
+use super::{Caller, CompanionToken, Keys, Limit, Limits, Nonces, Signed, tokens};
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
 use crate::http::names_this_machine;
@@ -33,6 +33,7 @@ struct Parts {
     clock: Arc<dyn Clock>,
     development: bool,
     server_secret: Option<Secret>,
+    companion_token: CompanionToken,
 }
 
 impl Authority {
@@ -55,6 +56,7 @@ impl Authority {
             clock,
             development: config.environment == Environment::Development,
             server_secret: config.hmac_secret.clone(),
+            companion_token: CompanionToken::new(config.companion_token.clone()),
         }))
     }
 
@@ -156,6 +158,23 @@ impl Authority {
             None if self.is_local(context) => Caller::Local,
             None => return Err(ErrorCode::CredentialMissing.into()),
         })
+    }
+
+    /// A client of the companion: by the token that all of them share, in the query of a socket or else in the header. If
+    /// there is no such token, in development on the same machine none is needed.
+    ///
+    /// # Errors
+    /// `credential_missing` or `credential_invalid`.
+    pub fn companion(&self, context: &Context, query_token: Option<&str>) -> Result<(), ApiError> {
+        let token = &self.0.companion_token;
+        if !token.is_set() && self.is_local(context) {
+            return Ok(());
+        }
+        let shown = match query_token {
+            Some(shown) => shown,
+            None => bearer(context)?.ok_or_else(|| ApiError::new(ErrorCode::CredentialMissing))?,
+        };
+        if token.matches(shown) { Ok(()) } else { Err(ErrorCode::CredentialInvalid.into()) }
     }
 
     /// The device whose token the request carries; `None` if it carries none.

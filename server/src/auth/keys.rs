@@ -119,4 +119,15 @@ impl CommitListener for Keys {
             }
         }
     }
+
+    fn missed_in(&self, stream: &str) {
+        if stream.starts_with("workspaces/") {
+            self.missed();
+        }
+    }
+
+    fn missed(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.cache.clear();
+    }
 }

@@ -4,6 +4,8 @@
 //! never look at credentials.
 
 mod authority;
+mod companion_token;
+mod hub_tokens;
 mod keys;
 mod limits;
 mod nonces;
@@ -19,6 +21,8 @@ use crate::log::NonceGuard;
 use crate::store::workspaces::Scope;
 
 pub use authority::{Authority, bearer};
+pub use companion_token::CompanionToken;
+pub use hub_tokens::{HubIdentity, HubTokens, MintedToken};
 pub use keys::Keys;
 pub use limits::{Limit, Limits};
 pub use nonces::{NONCES_KEPT, Nonces};

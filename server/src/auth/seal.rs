@@ -6,6 +6,8 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use chacha20poly1305::aead::{Aead, KeyInit};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 
 use crate::config::Config;
 use crate::secret::Secret;
@@ -15,7 +17,10 @@ const NONCE: usize = 24;
 
 /// Encrypts and decrypts with the server's key.
 #[derive(Clone)]
-pub struct Seal(XChaCha20Poly1305);
+pub struct Seal {
+    cipher: XChaCha20Poly1305,
+    key: zeroize::Zeroizing<Vec<u8>>,
+}
 
 impl Seal {
     /// With the configured key, or that of the data directory, which is made at the first start.
@@ -31,7 +36,7 @@ impl Seal {
             zeroize::Zeroizing::new(hex::decode(text.expose().trim()).context("the seal key is not hexadecimal")?);
         let cipher = XChaCha20Poly1305::new_from_slice(&key)
             .map_err(|_| anyhow::anyhow!("the seal key is not 32 bytes long"))?;
-        Ok(Self(cipher))
+        Ok(Self { cipher, key })
     }
 
     /// Seals a secret. `holder` goes into the seal: moved to another row, it does not open.
@@ -40,10 +45,19 @@ impl Seal {
         let nonce: [u8; NONCE] = rand::random();
         let message = chacha20poly1305::aead::Payload { msg: secret.expose().as_bytes(), aad: holder };
         let sealed = self
-            .0
+            .cipher
             .encrypt(XNonce::from_slice(&nonce), message)
             .unwrap_or_else(|_| unreachable!("a secret is far below the cipher's limit"));
         [nonce.as_slice(), &sealed].concat()
+    }
+
+    /// A key for another purpose, the same as long as the seal key is. It tells nothing of the seal key.
+    #[must_use]
+    pub fn derive(&self, purpose: &str) -> Secret {
+        let mut hmac = <Hmac<Sha256> as Mac>::new_from_slice(&self.key)
+            .unwrap_or_else(|_| unreachable!("a key of any length will do"));
+        hmac.update(purpose.as_bytes());
+        Secret::new(hex::encode(hmac.finalize().into_bytes()))
     }
 
     /// Opens what [`Seal::seal`] made for the same holder; `None` if it was not this key or not this holder.
@@ -51,7 +65,7 @@ impl Seal {
     pub fn unseal(&self, sealed: &[u8], holder: &[u8]) -> Option<Secret> {
         let (nonce, text) = sealed.split_at_checked(NONCE)?;
         let message = chacha20poly1305::aead::Payload { msg: text, aad: holder };
-        let opened = self.0.decrypt(XNonce::from_slice(nonce), message).ok()?;
+        let opened = self.cipher.decrypt(XNonce::from_slice(nonce), message).ok()?;
         String::from_utf8(opened).ok().map(Secret::new)
     }
 }

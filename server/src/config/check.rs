@@ -32,7 +32,15 @@ impl fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 /// Secrets that stand in examples, and so are none.
-const PLACEHOLDERS: [&str; 6] = ["change_me", "changeme", "your-hmac-secret-for-signing", "secret", "password", "dev"];
+const PLACEHOLDERS: [&str; 7] = [
+    "change_me",
+    "changeme",
+    "your-hmac-secret-for-signing",
+    "dcm-dev-secret-change-me",
+    "secret",
+    "password",
+    "dev",
+];
 
 pub(super) fn check(config: &Config) -> Result<(), Refused> {
     let refuse = |problem: String| Err(Refused::Settings(problem));
@@ -72,6 +80,7 @@ pub(super) fn check(config: &Config) -> Result<(), Refused> {
         ("FLIGHTDECK_BODY_TIMEOUT_SECONDS", config.body_timeout_seconds),
         ("FLIGHTDECK_APPROVAL_TTL_SECONDS", config.approval_ttl_seconds),
         ("FLIGHTDECK_MAX_CONNECTIONS", config.max_connections as u64),
+        ("FLIGHTDECK_MAX_SOCKETS", config.max_sockets as u64),
     ] {
         if seconds == 0 || seconds > 31_536_000 {
             return refuse(format!("{name} is {seconds}; it must be from 1 to 31536000"));
@@ -99,12 +108,17 @@ fn production(config: &Config) -> Result<(), Refused> {
             "HMAC_SECRET is not set; in production it must be (`openssl rand -hex 32` makes one)".into(),
         ));
     };
-    let text = secret.expose().trim();
-    if text.len() < 32 || PLACEHOLDERS.iter().any(|placeholder| text.eq_ignore_ascii_case(placeholder)) {
-        return Err(Refused::Settings(
-            "HMAC_SECRET is a placeholder, or shorter than 32 characters; `openssl rand -hex 32` makes a good one"
-                .into(),
-        ));
+    let companion = config.companion_token.as_ref();
+    let hub = config.ws_auth_secret.as_ref();
+    for (name, secret) in
+        [("HMAC_SECRET", Some(secret)), ("COMPANION_TOKEN", companion), ("WS_AUTH_SECRET", hub)]
+    {
+        let Some(text) = secret.map(|secret| secret.expose().trim()) else { continue };
+        if text.len() < 32 || PLACEHOLDERS.iter().any(|placeholder| text.eq_ignore_ascii_case(placeholder)) {
+            return Err(Refused::Settings(format!(
+                "{name} is a placeholder, or shorter than 32 characters; `openssl rand -hex 32` makes a good one"
+            )));
+        }
     }
     if !config.uses_sqlite() && config.seal_key.is_none() {
         return Err(Refused::Settings(

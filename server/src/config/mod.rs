@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use url::Url;
 
+use crate::log::KindRule;
 use crate::secret::Secret;
 use crate::store::SqliteSync;
 
@@ -53,6 +54,14 @@ pub struct Config {
     #[arg(long, env = "PORT", default_value_t = 8787)]
     pub port: u16,
 
+    /// The hub's own port, beside `/hub` on the main one; 0 picks a free one.
+    #[arg(long, env = "WS_PORT", default_value_t = 3849)]
+    pub ws_port: u16,
+
+    /// Whether the hub has a port of its own.
+    #[arg(long, env = "FLIGHTDECK_HUB_PORT", default_value = "on", value_name = "on|off", action = clap::ArgAction::Set, value_parser = on_or_off)]
+    pub hub_port: bool,
+
     /// The URL by which clients reach this server, if it is not the address above (behind a proxy, for instance).
     #[arg(long, env = "PUBLIC_BASE_URL", value_name = "URL")]
     pub public_base_url: Option<Url>,
@@ -83,18 +92,38 @@ pub struct Config {
     #[arg(long, env = "HMAC_SECRET", hide_env_values = true)]
     pub hmac_secret: Option<Secret>,
 
+    /// What clients of the companion (`/agents`, `/messages`, `/realtime`) show. Unset, only this machine is let in, and in
+    /// production nobody. At least 32 characters in production.
+    #[arg(long, env = "COMPANION_TOKEN", hide_env_values = true)]
+    pub companion_token: Option<Secret>,
+
+    /// Signs the hub's tokens. A key that follows from the seal key unless said; whoever makes tokens elsewhere must know it.
+    /// At least 32 characters in production.
+    #[arg(long, env = "WS_AUTH_SECRET", hide_env_values = true)]
+    pub ws_auth_secret: Option<Secret>,
+
     /// Seals the secrets in the database: 64 hexadecimal digits. A file in the data directory, made at the first start,
     /// unless said; servers that share a PostgreSQL must share it.
     #[arg(long, env = "FLIGHTDECK_SEAL_KEY", hide_env_values = true)]
     pub seal_key: Option<Secret>,
 
-    /// Origins of web pages, besides this server's own, that may call it. Separated by commas.
+    /// Origins of web pages, besides this server's own, that may call it. Separated by commas. In development, the hub's
+    /// dashboard (port 3848 of this machine) is among them.
     #[arg(long, env = "CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGINS")]
     pub cors_origins: Vec<String>,
 
     /// Connections at once; further ones wait to be accepted.
     #[arg(long, env = "FLIGHTDECK_MAX_CONNECTIONS", default_value_t = 16_384, value_name = "N")]
     pub max_connections: usize,
+
+    /// Sockets at once; further ones are refused.
+    #[arg(long, env = "FLIGHTDECK_MAX_SOCKETS", default_value_t = 16_384, value_name = "N")]
+    pub max_sockets: usize,
+
+    /// How much history is kept, by kind of stream: `runs=90d/100000` keeps 90 days, and 100000 events of each run; 0 is no
+    /// limit. The kinds are agents, approvals, channels, pairings and runs. Separated by commas.
+    #[arg(long, env = "FLIGHTDECK_RETENTION", value_delimiter = ',', value_name = "RULES")]
+    pub retention: Vec<KindRule>,
 
     /// The largest body taken, in bytes.
     #[arg(long, env = "FLIGHTDECK_MAX_BODY_BYTES", default_value_t = 1 << 20, value_name = "BYTES")]
@@ -176,6 +205,14 @@ impl Config {
     #[must_use]
     pub fn uses_sqlite(&self) -> bool {
         self.database().starts_with("sqlite:")
+    }
+}
+
+fn on_or_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("must be `on` or `off`".to_owned()),
     }
 }
 

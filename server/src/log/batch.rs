@@ -1,15 +1,19 @@
 //! What one transaction does: a few statements for all appends together, then the jobs one by one.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::job::Work;
 use super::writer::{Request, Task};
-use super::{Append, Appended, Committed, WriteError};
+use super::{Append, Appended, Committed, Projection, WriteError};
 use crate::store::events::{self, NewEvent};
 use crate::store::idempotency::{self, Claim, Known};
 use crate::store::nonces::{self, Nonce};
 use crate::store::runs;
 use crate::store::{StoreError, Tx};
+
+/// What follows from events.
+pub(super) type Projections = [Arc<dyn Projection>];
 
 /// What a transaction did, once it is committed.
 pub(super) struct Outcome {
@@ -27,7 +31,11 @@ pub(super) enum Applied {
     Refused,
 }
 
-pub(super) async fn apply(tx: &Tx, requests: &mut [Request]) -> Result<Applied, WriteError> {
+pub(super) async fn apply(
+    tx: &Tx,
+    requests: &mut [Request],
+    projections: &Projections,
+) -> Result<Applied, WriteError> {
     let nonces: Vec<Nonce> = requests.iter().filter_map(|request| request.nonce).collect();
     if !nonces::insert(tx.connection(), &nonces).await? {
         return Err(WriteError::NonceReused);
@@ -39,11 +47,11 @@ pub(super) async fn apply(tx: &Tx, requests: &mut [Request]) -> Result<Applied, 
             _ => None,
         })
         .collect();
-    let (mut committed, appended) = append_all(tx, &appends).await?;
+    let (mut committed, appended) = append_all(tx, &appends, projections).await?;
 
     if let [Request { task: Task::Job(job), .. }] = requests {
         // Alone, a job needs no savepoint, which would be a third of its statements.
-        let mut work = Work::new(tx);
+        let mut work = Work::new(tx, projections);
         if !job.run(&mut work).await {
             return Ok(Applied::Refused);
         }
@@ -53,7 +61,7 @@ pub(super) async fn apply(tx: &Tx, requests: &mut [Request]) -> Result<Applied, 
         if let Task::Job(job) = &mut request.task {
             // A job that refuses must not take its neighbours' work with it.
             let savepoint = tx.savepoint().await?;
-            let mut work = Work::new(&savepoint);
+            let mut work = Work::new(&savepoint, projections);
             let done = job.run(&mut work).await;
             let events = work.into_appended();
             if done {
@@ -68,7 +76,11 @@ pub(super) async fn apply(tx: &Tx, requests: &mut [Request]) -> Result<Applied, 
 }
 
 /// Appends that have been keyed before are answered as before; the others get their place.
-async fn append_all(tx: &Tx, appends: &[&Append]) -> Result<(Vec<Committed>, Vec<Appended>), StoreError> {
+async fn append_all(
+    tx: &Tx,
+    appends: &[&Append],
+    projections: &Projections,
+) -> Result<(Vec<Committed>, Vec<Appended>), StoreError> {
     let mut answers: Vec<Option<Appended>> = look_up(tx, appends).await?;
     // The same key twice in one batch: the later one is answered like the earlier.
     let mut first: HashMap<(&str, &str), usize> = HashMap::new();
@@ -91,28 +103,40 @@ async fn append_all(tx: &Tx, appends: &[&Append]) -> Result<(Vec<Committed>, Vec
 
     let fresh = |index: &usize, answers: &[Option<Appended>]| answers[*index].is_none() && !same_as.contains_key(index);
     let changes: Vec<_> =
-        (0..appends.len()).filter(|index| fresh(index, &answers)).map(|index| &appends[index].run).collect();
+        (0..appends.len()).filter(|index| fresh(index, &answers)).filter_map(|index| appends[index].run.as_ref()).collect();
     let foreign = runs::apply(tx.connection(), &changes).await?;
     for (index, append) in appends.iter().enumerate() {
-        if foreign.contains(&(append.run.run_id, append.run.workspace_id)) {
+        if append.run.as_ref().is_some_and(|run| foreign.contains(&(run.run_id, run.workspace_id))) {
             answers[index] = Some(Appended::ForeignRun);
         }
     }
 
     let placed: Vec<usize> = (0..appends.len()).filter(|index| fresh(index, &answers)).collect();
-    let new: Vec<&NewEvent> = placed.iter().map(|&index| &*appends[index].event).collect();
-    let seqs = events::append(tx.connection(), &new).await?;
-    let mut committed = Vec::with_capacity(placed.len());
+    let new: Vec<Arc<NewEvent>> = placed.iter().map(|&index| appends[index].event.clone()).collect();
+    let committed = place(tx, new, projections).await?;
+    let seqs: Vec<i64> = committed.iter().take(placed.len()).map(|event| event.seq).collect();
     for (&index, &seq) in placed.iter().zip(&seqs) {
-        let event = appends[index].event.clone();
-        answers[index] = Some(Appended::At { event_id: event.id, seq });
-        committed.push(Committed { event, seq });
+        answers[index] = Some(Appended::At { event_id: appends[index].event.id, seq });
     }
     remember(tx, appends, &placed, &seqs).await?;
     for (index, earlier) in same_as {
         answers[index] = answers[earlier].clone();
     }
     Ok((committed, answers.into_iter().flatten().collect()))
+}
+
+/// Gives events their places, and after them what follows from them.
+pub(super) async fn place(
+    tx: &Tx,
+    mut events: Vec<Arc<NewEvent>>,
+    projections: &Projections,
+) -> Result<Vec<Committed>, StoreError> {
+    let projected: Vec<_> =
+        events.iter().flat_map(|event| projections.iter().flat_map(|projection| projection.project(event))).collect();
+    events.extend(projected.into_iter().map(Arc::new));
+    let new: Vec<&NewEvent> = events.iter().map(|event| &**event).collect();
+    let seqs = events::append(tx.connection(), &new).await?;
+    Ok(events.into_iter().zip(seqs).map(|(event, seq)| Committed { event, seq }).collect())
 }
 
 fn same_request(append: &Append, claim: &Claim) -> bool {

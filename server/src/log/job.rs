@@ -5,19 +5,21 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
+use super::batch::{self, Projections};
 use super::{Committed, WriteError};
-use crate::store::events::{self, NewEvent};
+use crate::store::events::NewEvent;
 use crate::store::{StoreError, Tx};
 
 /// The transaction, as work sees it.
 pub struct Work<'t> {
     tx: &'t Tx,
+    projections: &'t Projections,
     appended: Vec<Committed>,
 }
 
 impl<'t> Work<'t> {
-    pub(super) const fn new(tx: &'t Tx) -> Self {
-        Self { tx, appended: Vec::new() }
+    pub(super) const fn new(tx: &'t Tx, projections: &'t Projections) -> Self {
+        Self { tx, projections, appended: Vec::new() }
     }
 
     /// What queries run on.
@@ -26,15 +28,17 @@ impl<'t> Work<'t> {
         self.tx
     }
 
-    /// Appends events to their streams.
+    /// Appends events to their streams, and returns them with their places.
     ///
     /// # Errors
     /// If the database can't be reached.
-    pub async fn append(&mut self, events: Vec<NewEvent>) -> Result<(), StoreError> {
-        let seqs = events::append(self.tx.connection(), &events.iter().collect::<Vec<_>>()).await?;
-        self.appended
-            .extend(events.into_iter().zip(seqs).map(|(event, seq)| Committed { event: Arc::new(event), seq }));
-        Ok(())
+    pub async fn append(&mut self, events: Vec<NewEvent>) -> Result<Vec<Committed>, StoreError> {
+        let count = events.len();
+        let events = events.into_iter().map(Arc::new).collect();
+        let mut committed = batch::place(self.tx, events, self.projections).await?;
+        self.appended.extend(committed.iter().cloned());
+        committed.truncate(count);
+        Ok(committed)
     }
 
     pub(super) fn into_appended(self) -> Vec<Committed> {

@@ -4,31 +4,55 @@
 //! after its commit, and the cost of that commit is shared. What is committed is told to the [`CommitListener`]s, in
 //! order. They are readers like any other: what they miss, the database still has.
 //!
+//! Who follows a stream has a [`Reader`]: stored events first, then live ones, without gap or double. Live events reach the
+//! readers through the tails ([`tail`]), fed by one task ([`fan_out`]) with what this process and others commit.
+//!
 //! Rules do not belong here: services decide, and hand over what is to be written.
 
 mod batch;
-mod follow;
+mod fan_out;
+mod inbox;
 mod job;
+mod live;
+mod projection;
+mod reader;
+mod retention;
+mod tail;
+mod watch;
 mod writer;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::store::events::{self, EventRow, NewEvent};
+use crate::bus::{Bus, Hearer, Word};
+use crate::store::events::{self, EventRow, NewEvent, PageLimits};
 use crate::store::idempotency::Claim;
 use crate::store::nonces::Nonce;
 use crate::store::runs::RunChange;
+use crate::store::streams::{self, StreamRow};
 use crate::store::{Store, StoreError};
+use fan_out::FanOut;
+use tail::Tails;
 
-pub use follow::Following;
+pub use inbox::ReaderLimits;
 pub use job::Work;
+pub use live::{Encoding, LiveEvent};
+pub use projection::Projection;
+pub use reader::{GapReason, Item, Reader, Start, Subscription};
+pub use retention::{KindRule, Retention, Rule, keep};
+pub use watch::Watching;
+
+pub use crate::store::events::Committed;
 
 /// Writes that may wait. More than that many mean that the database is away; then callers are told at once.
 const QUEUE: usize = 32_768;
+
+/// Payload bytes after which a page of events ends early, so that a page of large events stays affordable.
+const READ_BYTES: usize = 1 << 20;
 
 /// The stream of a run's timeline.
 #[must_use]
@@ -48,24 +72,29 @@ pub fn pairing_stream(pairing_id: Uuid) -> String {
     format!("pairings/{pairing_id}")
 }
 
-/// An event that has been committed.
-#[derive(Debug, Clone)]
-pub struct Committed {
-    pub event: Arc<NewEvent>,
-    pub seq: i64,
-}
-
 /// Is told what has been committed, in order, before the writers get their answers.
 pub trait CommitListener: Send + Sync {
     /// Must be quick: the writer waits for it.
     fn committed(&self, events: &[Committed]);
+
+    /// Another server committed these.
+    fn heard(&self, events: &[Committed]) {
+        self.committed(events);
+    }
+
+    /// Another server committed events of this stream that did not come along.
+    fn missed_in(&self, _stream: &str) {}
+
+    /// Events that other servers committed may have been missed, in any stream.
+    fn missed(&self) {}
 }
 
-/// An agent's event, on its way into the log.
+/// An event on its way into the log.
 #[derive(Debug, Clone)]
 pub struct Append {
     pub event: Arc<NewEvent>,
-    pub run: RunChange,
+    /// What it changes about a run, if it is an agent's report.
+    pub run: Option<RunChange>,
     pub claim: Option<Claim>,
 }
 
@@ -78,6 +107,24 @@ pub enum Appended {
     ForeignRun,
     /// The idempotency key belongs to another request.
     KeyReused,
+}
+
+/// The stream of what is asked and answered in a workspace.
+#[must_use]
+pub fn approvals_stream(workspace_id: Uuid) -> String {
+    format!("approvals/{workspace_id}")
+}
+
+/// The stream of an agent of the companion.
+#[must_use]
+pub fn agent_stream(agent_id: Uuid) -> String {
+    format!("agents/{agent_id}")
+}
+
+/// The stream of a channel of the hub.
+#[must_use]
+pub fn channel_stream(channel: &str) -> String {
+    format!("channels/{channel}")
 }
 
 /// Why a write did not happen.
@@ -117,26 +164,43 @@ impl From<StoreError> for WriteError {
     }
 }
 
+/// What reads the log inside the writer's reach.
+#[derive(Default)]
+pub struct Readers {
+    pub listeners: Vec<Arc<dyn CommitListener>>,
+    pub projections: Vec<Arc<dyn Projection>>,
+}
+
 /// The log of this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Log {
     store: Store,
     requests: mpsc::Sender<writer::Request>,
-    follows: Arc<follow::Follows>,
+    tails: Arc<Tails>,
+    listeners: Arc<[Arc<dyn CommitListener>]>,
 }
 
 impl Log {
-    /// Starts the writer. It ends when every clone of the log is gone, after writing what is queued.
+    /// Starts the writer and the fan-out. They end when every clone of the log is gone, after writing what is queued.
     #[must_use]
-    pub fn start(store: Store, mut listeners: Vec<Arc<dyn CommitListener>>) -> (Self, JoinHandle<()>) {
-        let follows = Arc::new(follow::Follows::default());
-        listeners.push(follows.clone());
+    pub fn start(store: Store, bus: Bus, readers: Readers) -> (Self, JoinHandle<()>) {
+        let tails = Arc::new(Tails::new(store.clone()));
+        let Readers { mut listeners, projections } = readers;
+        listeners.push(Arc::new(FanOut::start(tails.clone())));
+        let listeners: Arc<[_]> = listeners.into();
         let (requests, queue) = mpsc::channel(QUEUE);
-        let writer = tokio::spawn(writer::run(store.clone(), queue, listeners));
-        (Self { store, requests, follows }, writer)
+        let parts = writer::Parts { store: store.clone(), bus, listeners: listeners.clone(), projections };
+        let writer = tokio::spawn(writer::run(parts, queue));
+        (Self { store, requests, tails, listeners }, writer)
     }
 
-    /// Appends an agent's event and moves its run.
+    /// What listens to the bus for this log.
+    #[must_use]
+    pub fn hearer(&self) -> impl Hearer + use<> {
+        Others { tails: Arc::downgrade(&self.tails), listeners: self.listeners.clone() }
+    }
+
+    /// Appends an event, and moves its run if it is an agent's report.
     ///
     /// # Errors
     /// If it could not be committed.
@@ -173,13 +237,40 @@ impl Log {
     /// # Errors
     /// If the database can't be reached.
     pub async fn read(&self, stream: &str, since: i64, limit: u64) -> Result<Vec<EventRow>, StoreError> {
-        events::read(self.store.reader(), stream, since, limit).await
+        let reader = self.store.reader();
+        let Some(row) = streams::find(reader, stream).await? else { return Ok(Vec::new()) };
+        events::page(reader, row.id, since, PageLimits { events: limit, bytes: READ_BYTES }).await
     }
 
-    /// Tells when something is appended to a stream from now on. Follow first, then read: nothing falls in between.
+    /// Where a stream begins and ends; `None` if it has no events yet.
+    ///
+    /// # Errors
+    /// If the database can't be reached.
+    pub async fn extent(&self, stream: &str) -> Result<Option<StreamRow>, StoreError> {
+        streams::find(self.store.reader(), stream).await
+    }
+
+    /// Tells when something is appended to a stream from now on. Watch first, then read: nothing falls in between.
     #[must_use]
-    pub fn follow(&self, stream: &str) -> Following {
-        self.follows.follow(stream)
+    pub fn watch(&self, stream: &str) -> Watching {
+        Watching::new(self.tails.clone(), stream)
+    }
+
+    /// Follows streams.
+    #[must_use]
+    pub fn reader(&self, limits: ReaderLimits) -> Reader {
+        Reader::new(self.store.clone(), self.tails.clone(), limits)
+    }
+
+    /// Sends an event to those of this server who follow its stream now. It is not kept, and has no place.
+    pub fn announce(&self, event: NewEvent) {
+        self.tails.announce(event);
+    }
+
+    /// How many readers follow each stream whose name begins with `prefix`, on this server.
+    #[must_use]
+    pub fn followers(&self, prefix: &str) -> Vec<(String, usize)> {
+        self.tails.followers(prefix)
     }
 
     fn send(&self, nonce: Option<Nonce>, task: writer::Task) -> Result<(), WriteError> {
@@ -187,6 +278,33 @@ impl Log {
             mpsc::error::TrySendError::Full(_) => WriteError::Busy,
             mpsc::error::TrySendError::Closed(_) => WriteError::Closed,
         })
+    }
+}
+
+/// Passes on what other servers commit.
+struct Others {
+    /// Weak: what listens to the bus must not keep the log.
+    tails: Weak<Tails>,
+    listeners: Arc<[Arc<dyn CommitListener>]>,
+}
+
+impl Hearer for Others {
+    fn hear(&self, word: Word) {
+        match word {
+            Word::Committed(events) => self.listeners.iter().for_each(|listener| listener.heard(&events)),
+            Word::Grown { stream, seq } => {
+                if let Some(tails) = self.tails.upgrade() {
+                    tails.hint(&stream, seq);
+                }
+                self.listeners.iter().for_each(|listener| listener.missed_in(&stream));
+            }
+            Word::Interrupted => {
+                if let Some(tails) = self.tails.upgrade() {
+                    tails.catch_up();
+                }
+                self.listeners.iter().for_each(|listener| listener.missed());
+            }
+        }
     }
 }
 
@@ -213,5 +331,7 @@ impl Drop for NonceGuard {
     }
 }
 
+#[cfg(test)]
+mod reader_tests;
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use crate::store::workspaces::{self, WorkspaceRow};
 use crate::store::{SqliteSync, StoreOptions};
 
 #[derive(Default)]
-struct Seen(Mutex<Vec<(String, i64)>>);
+pub(super) struct Seen(Mutex<Vec<(String, i64)>>);
 
 impl CommitListener for Seen {
     fn committed(&self, events: &[Committed]) {
@@ -21,11 +21,12 @@ impl CommitListener for Seen {
     }
 }
 
-async fn log() -> (Log, Arc<Seen>, Uuid) {
+pub(super) async fn log() -> (Log, Arc<Seen>, Uuid) {
     let options = StoreOptions { url: "sqlite::memory:".into(), sqlite_sync: SqliteSync::Normal, readers: 1 };
     let store = Store::open(&options).await.expect("a database");
     let seen = Arc::new(Seen::default());
-    let (log, _) = Log::start(store, vec![seen.clone()]);
+    let readers = Readers { listeners: vec![seen.clone()], projections: Vec::new() };
+    let (log, _) = Log::start(store, Bus::Alone, readers);
     let workspace = workspace(&log).await;
     (log, seen, workspace)
 }
@@ -51,11 +52,16 @@ async fn workspace(log: &Log) -> Uuid {
     id
 }
 
-fn append(workspace_id: Uuid, run_id: Uuid, key: Option<(&str, u8)>) -> Append {
+pub(super) fn append(workspace_id: Uuid, run_id: Uuid, key: Option<(&str, u8)>) -> Append {
     Append {
         event: Arc::new(event(run_id)),
-        run: RunChange { run_id, workspace_id, provider: "test".into(), status: None, message: None, at: 1 },
-        claim: key.map(|(key, request)| Claim { scope: "test".into(), key: key.into(), request_digest: [request; 32] }),
+        run: Some(RunChange { run_id, workspace_id, provider: "test".into(), status: None, message: None, at: 1 }),
+        claim: key.map(|(key, request)| Claim {
+            scope: "test".into(),
+            key: key.into(),
+            request_digest: [request; 32],
+            lifetime: 1_000,
+        }),
     }
 }
 
@@ -179,14 +185,14 @@ async fn a_nonce_is_remembered_even_if_its_request_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_follower_is_woken_by_its_own_stream() {
+async fn a_watcher_is_woken_by_its_own_stream() {
     let (log, _, workspace) = log().await;
     let run = Uuid::now_v7();
-    let mut following = log.follow(&run_stream(run));
+    let mut watching = log.watch(&run_stream(run));
     log.append(append(workspace, Uuid::now_v7(), None), None).await.expect("committed");
-    assert!(futures_util::FutureExt::now_or_never(following.appended()).is_none());
+    assert!(futures_util::FutureExt::now_or_never(watching.appended()).is_none());
     log.append(append(workspace, run, None), None).await.expect("committed");
-    following.appended().await;
-    drop(following);
-    assert!(log.follows.is_empty(), "nobody follows, nothing is kept");
+    watching.appended().await;
+    drop(watching);
+    assert_eq!(log.tails.len(), 0, "nobody watches, nothing is kept");
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use super::job::Job;
-use super::{Append, Appended, CommitListener, Committed, WriteError, batch};
+use super::{Append, Appended, CommitListener, Committed, Projection, WriteError, batch};
+use crate::bus::Bus;
 use crate::store::Store;
 use crate::store::nonces::Nonce;
 
@@ -52,7 +53,15 @@ pub(super) enum Task {
     Nothing,
 }
 
-pub(super) async fn run(store: Store, mut queue: mpsc::Receiver<Request>, listeners: Vec<Arc<dyn CommitListener>>) {
+/// What the writer works with.
+pub(super) struct Parts {
+    pub(super) store: Store,
+    pub(super) bus: Bus,
+    pub(super) listeners: Arc<[Arc<dyn CommitListener>]>,
+    pub(super) projections: Vec<Arc<dyn Projection>>,
+}
+
+pub(super) async fn run(parts: Parts, mut queue: mpsc::Receiver<Request>) {
     let mut requests = Vec::with_capacity(BATCH);
     let mut before = 0;
     let mut took = Duration::ZERO;
@@ -62,7 +71,7 @@ pub(super) async fn run(store: Store, mut queue: mpsc::Receiver<Request>, listen
         requests.iter_mut().for_each(Request::forget_if_abandoned);
         before = requests.len();
         let started = Instant::now();
-        commit(&store, &mut requests, &listeners).await;
+        commit(&parts, &mut requests).await;
         took = started.elapsed();
         requests.clear();
     }
@@ -96,13 +105,13 @@ enum Failed {
 }
 
 /// Commits `requests` together; if that fails for a reason that may lie in one of them, each by itself.
-async fn commit(store: &Store, requests: &mut Vec<Request>, listeners: &[Arc<dyn CommitListener>]) {
-    match attempt(store, requests).await {
-        Ok(outcome) => publish(outcome, requests.drain(..), listeners),
+async fn commit(parts: &Parts, requests: &mut Vec<Request>) {
+    match attempt(parts, requests).await {
+        Ok(outcome) => publish(outcome, requests.drain(..), &parts.listeners),
         Err(Failed::Write(error)) if requests.len() > 1 && !error.is_unavailable() => {
             let mut rest = requests.drain(..);
             while let Some(request) = rest.next() {
-                let unavailable = commit_alone(store, request, listeners).await;
+                let unavailable = commit_alone(parts, request).await;
                 // What is left would wait for the same time-out, one after the other.
                 if let Some(error) = unavailable {
                     rest.by_ref().for_each(|request| refuse(request, error.clone()));
@@ -111,21 +120,21 @@ async fn commit(store: &Store, requests: &mut Vec<Request>, listeners: &[Arc<dyn
         }
         Err(failed) => {
             for request in requests.drain(..) {
-                conclude(store, request, &failed).await;
+                conclude(parts, request, &failed).await;
             }
         }
     }
 }
 
 /// Commits one request; returns the error if the database is not available.
-async fn commit_alone(store: &Store, request: Request, listeners: &[Arc<dyn CommitListener>]) -> Option<WriteError> {
+async fn commit_alone(parts: &Parts, request: Request) -> Option<WriteError> {
     let mut alone = [request];
-    let attempted = attempt(store, &mut alone).await;
+    let attempted = attempt(parts, &mut alone).await;
     let [request] = alone;
     match attempted {
-        Ok(outcome) => publish(outcome, std::iter::once(request), listeners),
+        Ok(outcome) => publish(outcome, std::iter::once(request), &parts.listeners),
         Err(failed) => {
-            conclude(store, request, &failed).await;
+            conclude(parts, request, &failed).await;
             if let Failed::Write(error) = failed
                 && error.is_unavailable()
             {
@@ -137,7 +146,7 @@ async fn commit_alone(store: &Store, request: Request, listeners: &[Arc<dyn Comm
 }
 
 /// Ends a request whose transaction came to nothing.
-async fn conclude(store: &Store, request: Request, failed: &Failed) {
+async fn conclude(parts: &Parts, request: Request, failed: &Failed) {
     match failed {
         Failed::Write(error) => {
             tracing::warn!(error = error as &dyn std::error::Error, "could not commit");
@@ -146,7 +155,7 @@ async fn conclude(store: &Store, request: Request, failed: &Failed) {
         Failed::Refused => {
             // The refusal wrote nothing, but its nonce is spent all the same.
             if let Some(nonce) = request.nonce {
-                let _ = attempt(store, &mut [Request { nonce: Some(nonce), task: Task::Nothing }]).await;
+                let _ = attempt(parts, &mut [Request { nonce: Some(nonce), task: Task::Nothing }]).await;
             }
             if let Task::Job(job) = request.task {
                 job.finish(Ok(()));
@@ -156,11 +165,12 @@ async fn conclude(store: &Store, request: Request, failed: &Failed) {
 }
 
 /// One transaction with all of `requests`.
-async fn attempt(store: &Store, requests: &mut [Request]) -> Result<batch::Outcome, Failed> {
+async fn attempt(parts: &Parts, requests: &mut [Request]) -> Result<batch::Outcome, Failed> {
     let transaction = async {
-        let tx = store.begin().await.map_err(WriteError::from)?;
-        match batch::apply(&tx, requests).await {
+        let tx = parts.store.begin().await.map_err(WriteError::from)?;
+        match batch::apply(&tx, requests, &parts.projections).await {
             Ok(batch::Applied::Done(outcome)) => {
+                parts.bus.announce(&tx, &outcome.committed).await.map_err(WriteError::from)?;
                 tx.commit().await.map_err(WriteError::from)?;
                 Ok(outcome)
             }

@@ -109,7 +109,8 @@ impl Devices {
                             payload: json!({ "device_id": id }).to_string(),
                         })
                         .collect();
-                    Ok::<_, ApiError>(work.append(events).await?)
+                    work.append(events).await?;
+                    Ok::<_, ApiError>(())
                 })
             })
             .await

@@ -258,8 +258,8 @@ impl Pairing {
         };
         let deadline = self.patience.of(timeout_seconds);
         let mut pairing = find().await?;
-        // Follow first, then look: nothing falls in between.
-        let mut following = self.log.follow(&pairing_stream(pairing.id));
+        // Watch first, then look: nothing falls in between.
+        let mut watching = self.log.watch(&pairing_stream(pairing.id));
         loop {
             pairing = find().await?;
             let now = self.clock.now();
@@ -273,7 +273,7 @@ impl Pairing {
                 return Ok(outcome(PairingStatus::Pending));
             }
             tokio::select! {
-                () = following.appended() => {}
+                () = watching.appended() => {}
                 () = deadline.passed() => {}
                 () = self.clock.sleep_until(pairing.expires_at) => {}
             }

@@ -14,9 +14,10 @@ use crate::clock::Clock;
 use crate::log::{Append, Appended, Log, NonceGuard, run_stream};
 use crate::store::Store;
 use crate::store::approvals;
-use crate::store::events::{self, EventRow, NewEvent};
+use crate::store::events::{EventRow, NewEvent};
 use crate::store::idempotency::Claim;
 use crate::store::runs::{self, RunChange, RunFilter, RunRow};
+use crate::store::streams;
 use crate::store::workspaces::{After, Scope};
 
 /// Characters of an event's message that become the run's last message; the event keeps all.
@@ -68,14 +69,14 @@ impl Runs {
             |payload| serde_json::to_string(payload).map_err(|_| ApiError::new(ErrorCode::Internal)),
         )?;
         let append = Append {
-            run: RunChange {
+            run: Some(RunChange {
                 run_id: event.run_id,
                 workspace_id: event.workspace_id,
                 provider: event.provider,
                 status: status_after(&event.event_type),
                 message,
                 at: now,
-            },
+            }),
             event: Arc::new(NewEvent {
                 stream: run_stream(event.run_id),
                 id: Uuid::now_v7(),
@@ -134,15 +135,15 @@ impl Runs {
         self.find(scope, id).await?;
         let deadline = self.patience.of(timeout_seconds);
         let stream = run_stream(id);
-        // Follow first, then read: nothing falls in between.
-        let mut following = self.log.follow(&stream);
+        // Watch first, then read: nothing falls in between.
+        let mut watching = self.log.watch(&stream);
         loop {
             let events = self.log.read(&stream, since, limit).await?;
             if !events.is_empty() || deadline.is_over() {
                 return Ok(events);
             }
             tokio::select! {
-                () = following.appended() => {}
+                () = watching.appended() => {}
                 () = deadline.passed() => {}
             }
         }
@@ -156,7 +157,7 @@ impl Runs {
     async fn count(&self, rows: Vec<RunRow>) -> Result<Vec<CountedRun>, ApiError> {
         let reader = self.store.reader();
         let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-        let heads: BTreeMap<String, i64> = events::heads(reader, ids.iter().map(|id| run_stream(*id))).await?;
+        let heads: BTreeMap<String, i64> = streams::heads(reader, ids.iter().map(|id| run_stream(*id))).await?;
         let pending = approvals::pending_by_run(reader, &ids).await?;
         Ok(rows
             .into_iter()

@@ -8,6 +8,8 @@ use sea_orm::{
     SqlErr, TransactionTrait,
 };
 
+use crate::secret::Secret;
+
 /// What read-only queries run on.
 pub type Reader = DatabaseConnection;
 
@@ -111,6 +113,7 @@ pub struct Store {
     reader: DatabaseConnection,
     writer: DatabaseConnection,
     kind: DatabaseKind,
+    url: Secret,
 }
 
 impl Store {
@@ -125,12 +128,17 @@ impl Store {
         // A database in memory belongs to its connection, so there reader and writer share one.
         let reader =
             if options.url.contains(":memory:") { writer.clone() } else { connect(options, options.readers).await? };
-        Ok(Self { reader, writer, kind })
+        Ok(Self { reader, writer, kind, url: Secret::new(options.url.clone()) })
     }
 
     #[must_use]
     pub const fn kind(&self) -> DatabaseKind {
         self.kind
+    }
+
+    /// For connections of other kinds.
+    pub(super) fn url(&self) -> &str {
+        self.url.expose()
     }
 
     /// The connection for queries that change nothing.

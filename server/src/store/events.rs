@@ -1,6 +1,7 @@
 //! Streams and their events. `seq` is given out here and nowhere else, inside the writer's transaction.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sea_orm::sea_query::{Expr, OnConflict, Query};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
@@ -23,6 +24,28 @@ pub struct NewEvent {
     pub happened_at: Option<i64>,
     /// JSON text.
     pub payload: String,
+}
+
+/// An event that has been committed.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    pub event: Arc<NewEvent>,
+    pub seq: i64,
+}
+
+impl EventRow {
+    /// The event without its place.
+    #[must_use]
+    pub fn into_event(self, stream: &str) -> NewEvent {
+        NewEvent {
+            stream: stream.to_owned(),
+            id: self.id,
+            kind: self.kind,
+            created_at: self.created_at,
+            happened_at: self.happened_at,
+            payload: self.payload,
+        }
+    }
 }
 
 /// Rows in one INSERT: far below the limit of bound parameters on both databases.
@@ -107,32 +130,33 @@ async fn advance<'n, C: ConnectionTrait>(
     Ok(heads)
 }
 
-/// Payload bytes after which a page ends early, so that a page of large events stays affordable.
-const PAGE_BYTES: usize = 1 << 20;
+/// What one page of events may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct PageLimits {
+    pub events: u64,
+    /// Of payloads. The page ends before the event that would exceed it, but holds one in any case.
+    pub bytes: usize,
+}
 
 /// Rows read at once, before their size is looked at.
-const STRETCH: u64 = 100;
+const STRETCH: u64 = 250;
 
-/// The events of a stream with `seq` above `since`, in order, at most `limit`; fewer if they are large, but at least one
-/// if there is one.
+/// The events of a stream with `seq` above `since`, in order, as many as the limits allow.
 ///
 /// # Errors
 /// If the database can't be reached.
-pub async fn read<C: ConnectionTrait>(
+pub async fn page<C: ConnectionTrait>(
     connection: &C,
-    stream: &str,
+    stream_id: i64,
     mut since: i64,
-    limit: u64,
+    limits: PageLimits,
 ) -> Result<Vec<EventRow>, StoreError> {
-    let Some(stream) = stream::Entity::find().filter(stream::Column::Name.eq(stream)).one(connection).await? else {
-        return Ok(Vec::new());
-    };
     let mut page: Vec<EventRow> = Vec::new();
     let mut bytes = 0;
-    while (page.len() as u64) < limit {
-        let stretch = STRETCH.min(limit - page.len() as u64);
+    while (page.len() as u64) < limits.events {
+        let stretch = STRETCH.min(limits.events - page.len() as u64);
         let rows = event::Entity::find()
-            .filter(event::Column::StreamId.eq(stream.id))
+            .filter(event::Column::StreamId.eq(stream_id))
             .filter(event::Column::Seq.gt(since))
             .order_by_asc(event::Column::Seq)
             .limit(stretch)
@@ -141,7 +165,7 @@ pub async fn read<C: ConnectionTrait>(
         let last = (rows.len() as u64) < stretch;
         for row in rows {
             bytes += row.payload.len();
-            if bytes > PAGE_BYTES && !page.is_empty() {
+            if bytes > limits.bytes && !page.is_empty() {
                 return Ok(page);
             }
             since = row.seq;
@@ -152,21 +176,4 @@ pub async fn read<C: ConnectionTrait>(
         }
     }
     Ok(page)
-}
-
-/// The last `seq` of each named stream; a stream without events is not among them.
-///
-/// # Errors
-/// If the database can't be reached.
-pub async fn heads<C: ConnectionTrait>(
-    connection: &C,
-    names: impl IntoIterator<Item = String>,
-) -> Result<BTreeMap<String, i64>, StoreError> {
-    Ok(stream::Entity::find()
-        .filter(stream::Column::Name.is_in(names))
-        .all(connection)
-        .await?
-        .into_iter()
-        .map(|stream| (stream.name, stream.last_seq))
-        .collect())
 }

@@ -15,6 +15,8 @@ pub struct Claim {
     pub scope: String,
     pub key: String,
     pub request_digest: [u8; 32],
+    /// For how long the answer is remembered, in milliseconds.
+    pub lifetime: i64,
 }
 
 /// What is known of a [`Claim`].
@@ -55,7 +57,7 @@ pub async fn look_up<C: ConnectionTrait>(connection: &C, claims: &[&Claim]) -> R
     Ok(claims.iter().map(known).collect())
 }
 
-/// Remembers what each claim was answered.
+/// Remembers what each claim was answered, from `now` on.
 ///
 /// # Errors
 /// If the database can't be reached, or a claim is there already.
@@ -71,7 +73,7 @@ pub async fn insert<C: ConnectionTrait>(
             idempotency_key::Column::Key,
             idempotency_key::Column::RequestDigest,
             idempotency_key::Column::Answer,
-            idempotency_key::Column::CreatedAt,
+            idempotency_key::Column::ForgetAt,
         ]);
         for (claim, answer) in rows {
             insert.values_panic([
@@ -79,7 +81,7 @@ pub async fn insert<C: ConnectionTrait>(
                 Expr::val(claim.key.as_str()),
                 Expr::val(claim.request_digest.as_slice()),
                 Expr::val(*answer),
-                Expr::val(now),
+                Expr::val(now.saturating_add(claim.lifetime)),
             ]);
         }
         connection.execute(&insert).await?;
@@ -87,13 +89,13 @@ pub async fn insert<C: ConnectionTrait>(
     Ok(())
 }
 
-/// Forgets answers given before `before`.
+/// Forgets the answers whose time is over.
 ///
 /// # Errors
 /// If the database can't be reached.
-pub async fn prune<C: ConnectionTrait>(connection: &C, before: i64) -> Result<u64, StoreError> {
+pub async fn prune<C: ConnectionTrait>(connection: &C, now: i64) -> Result<u64, StoreError> {
     Ok(idempotency_key::Entity::delete_many()
-        .filter(idempotency_key::Column::CreatedAt.lt(before))
+        .filter(idempotency_key::Column::ForgetAt.lt(now))
         .exec(connection)
         .await?
         .rows_affected)

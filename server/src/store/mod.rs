@@ -4,15 +4,21 @@
 //! reader and a transaction. No rule lives here: what may happen is decided in `service`, and what happened is
 //! written through `log`.
 
+pub mod agents;
 pub mod approvals;
 mod database;
 pub mod devices;
 pub mod entity;
 pub mod events;
+pub mod facts;
+pub mod hub_metrics;
+pub mod hub_subscriptions;
 pub mod idempotency;
 pub mod nonces;
+pub mod notifications;
 pub mod pairings;
 pub mod runs;
+pub mod streams;
 pub mod workspaces;
 
 pub use database::{DatabaseKind, Reader, SqliteSync, Store, StoreError, StoreOptions, Tx};

@@ -23,10 +23,13 @@ async fn matches<E: EntityTrait>(store: &Store) {
 #[tokio::test]
 async fn every_entity_matches_its_table() {
     let store = store().await;
+    matches::<entity::agent::Entity>(&store).await;
     matches::<entity::approval::Entity>(&store).await;
     matches::<entity::bridge_key::Entity>(&store).await;
     matches::<entity::device::Entity>(&store).await;
     matches::<entity::event::Entity>(&store).await;
+    matches::<entity::fact::Entity>(&store).await;
+    matches::<entity::hub_subscription::Entity>(&store).await;
     matches::<entity::idempotency_key::Entity>(&store).await;
     matches::<entity::nonce::Entity>(&store).await;
     matches::<entity::pairing::Entity>(&store).await;

@@ -1,16 +1,17 @@
-//! The authored document, and Swagger UI over it, offline.
+//! The authored documents, and Swagger UI over that of HTTP, offline.
 
-use flightdeck_api::OPENAPI;
+use flightdeck_api::{ASYNCAPI, OPENAPI};
 use poem::http::{HeaderValue, header};
 use poem::{EndpointExt, Route, endpoint::make_sync};
 use poem::{IntoResponse, Response};
 use poem_openapi::OpenApiService;
 
-/// Adds `/openapi.json` and `/docs`.
+/// Adds `/openapi.json`, `/asyncapi.json` and `/docs`.
 pub(super) fn routes(route: Route) -> Route {
     let page: &'static str = Box::leak(page().into_boxed_str());
     route
         .at("/openapi.json", make_sync(|_| answer(OPENAPI, "application/json")))
+        .at("/asyncapi.json", make_sync(|_| answer(ASYNCAPI, "application/json")))
         .at("/docs", make_sync(move |_| answer(page, "text/html; charset=utf-8")).map_to_response())
 }
 

@@ -8,13 +8,13 @@ use crate::store::approvals::ApprovalRow;
 use crate::store::events::NewEvent;
 
 /// An approval was opened.
-pub(super) const REQUESTED: &str = "approval.requested";
+pub(in crate::service) const REQUESTED: &str = "approval.requested";
 /// A person decided.
-pub(super) const DECIDED: &str = "approval.decided";
+pub(in crate::service) const DECIDED: &str = "approval.decided";
 /// Its time ran out.
-pub(super) const EXPIRED: &str = "approval.expired";
+pub(in crate::service) const EXPIRED: &str = "approval.expired";
 /// Its hook took it back.
-pub(super) const WITHDRAWN: &str = "approval.withdrawn";
+pub(in crate::service) const WITHDRAWN: &str = "approval.withdrawn";
 /// Its hook has the verdict.
 pub(super) const DELIVERED: &str = "approval.delivered";
 /// Its agent went on.
@@ -26,34 +26,34 @@ pub(super) const REATTACHED: &str = "approval.reattached";
 
 /// What a ledger event carries. Waiters read their verdict from it, so it holds all of that.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Payload {
-    pub(super) approval_id: Uuid,
-    pub(super) workspace_id: Uuid,
-    pub(super) status: String,
+pub(in crate::service) struct Payload {
+    pub(in crate::service) approval_id: Uuid,
+    pub(in crate::service) workspace_id: Uuid,
+    pub(in crate::service) status: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) note: Option<String>,
+    pub(in crate::service) note: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) decided_by_device_id: Option<Uuid>,
+    pub(in crate::service) decided_by_device_id: Option<Uuid>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) expiry_reason: Option<String>,
+    pub(in crate::service) expiry_reason: Option<String>,
     /// Why it was withdrawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) reason: Option<String>,
+    pub(in crate::service) reason: Option<String>,
     /// Of a new one: what is asked, and until when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) question: Option<Question>,
+    pub(in crate::service) question: Option<Question>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Question {
-    pub(super) kind: String,
-    pub(super) command: String,
+pub(in crate::service) struct Question {
+    pub(in crate::service) kind: String,
+    pub(in crate::service) command: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) tool_name: Option<String>,
+    pub(in crate::service) tool_name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) tool_use_id: Option<String>,
+    pub(in crate::service) tool_use_id: Option<String>,
     /// Unix milliseconds.
-    pub(super) expires_at: i64,
+    pub(in crate::service) expires_at: i64,
 }
 
 impl Payload {

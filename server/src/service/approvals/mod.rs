@@ -6,7 +6,8 @@
 
 mod board;
 mod decide;
-mod event;
+pub(super) mod event;
+mod projection;
 mod receipts;
 mod request;
 mod sweep;
@@ -28,6 +29,7 @@ use crate::store::workspaces::{After, Scope};
 
 pub use board::Board;
 pub use decide::Decision;
+pub use projection::ByWorkspace;
 pub use request::Asked;
 pub use sweep::sweep;
 pub use wait::{Waited, Waiting};

@@ -11,7 +11,8 @@ pub struct Model {
     pub key: String,
     pub request_digest: Vec<u8>,
     pub answer: Vec<u8>,
-    pub created_at: i64,
+    /// When it need not be remembered any more.
+    pub forget_at: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

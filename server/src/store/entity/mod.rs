@@ -1,9 +1,12 @@
 //! One sea-orm entity per table of `migrations`.
 
+pub mod agent;
 pub mod approval;
 pub mod bridge_key;
 pub mod device;
 pub mod event;
+pub mod fact;
+pub mod hub_subscription;
 pub mod idempotency_key;
 pub mod nonce;
 pub mod pairing;

@@ -10,6 +10,8 @@ pub struct Model {
     #[sea_orm(unique, column_type = "Text")]
     pub name: String,
     pub last_seq: i64,
+    /// Where history begins: what came before has been trimmed.
+    pub first_seq: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
