@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::client::{Client, Shared};
 use crate::environment::Environment;
 use crate::runtime::{
-    Clock, Credentials, HttpTransport, Random, RetryBudget, RetryPolicy, Secret, SocketTransport, SystemClock, SystemRandom, Transport,
-    WorkspaceCredentials,
+    Clock, Credentials, HttpTransport, Random, RetryBudget, RetryPolicy, Secret, SocketTransport, SystemClock,
+    SystemRandom, Transport, WorkspaceCredentials,
 };
 use crate::{Error, Result};
 
@@ -118,7 +118,8 @@ impl ClientBuilder {
         self
     }
 
-    /// How the frames of sockets travel. Default: [`HttpTransport`], above the same connections as requests.
+    /// How the frames of sockets travel. Default: [`HttpTransport`], with the certificates and proxies that requests have
+    /// as well.
     pub fn socket_transport(mut self, transport: impl SocketTransport + 'static) -> Self {
         self.socket_transport = Some(Arc::new(transport));
         self

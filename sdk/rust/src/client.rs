@@ -8,7 +8,8 @@ use url::Url;
 
 use crate::builder::ClientBuilder;
 use crate::runtime::{
-    Answer, Call, Clock, Credentials, Method, Operation, Random, RetryBudget, RetryPolicy, Security, SocketTransport, Transport,
+    Answer, Call, Clock, Credentials, Method, Operation, Random, RetryBudget, RetryPolicy, Security, SocketTransport,
+    Transport,
 };
 use crate::{Error, Result};
 

@@ -19,6 +19,8 @@
 //! A method of a surface returns a [`Call`], which is sent when it is awaited and can be adjusted before
 //! ([`Call::timeout`], [`Call::retries`], …). Failures are one type, [`Error`]; match on [`Error::code`].
 //!
+//! A socket ([`Client::sockets`]) is a session that outlives its connections; see [`runtime::Socket`].
+//!
 //! - [`generated`] holds the protocol's types and methods, one file for each. Nothing in it is written by hand.
 //! - [`runtime`] is what they stand on: retries, signatures, pages.
 //! - [`testing`] replaces the network, the time and chance.
@@ -38,10 +40,10 @@ mod waits;
 pub use builder::ClientBuilder;
 pub use client::Client;
 pub use error::{ApiError, Error, ErrorCode, ErrorDetail, Result, TimeLimit};
-pub use generated::types;
+pub use generated::{sockets, types};
 pub use runtime::{
-    Call, Credentials, Field, Method, Response, Secret, Timestamp, UnknownValue, UnknownVariant, WaitOptions,
-    WorkspaceCredentials,
+    Call, Credentials, Field, Method, Response, Secret, SendError, Socket, SocketSender, SocketState, Timestamp,
+    UnknownMessage, UnknownValue, UnknownVariant, Update, WaitOptions, WorkspaceCredentials,
 };
 
 /// Compiles and runs the README's examples.

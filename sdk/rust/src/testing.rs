@@ -19,6 +19,32 @@
 //! assert_eq!(transport.requests().len(), 2);
 //! # Ok(()) }
 //! ```
+//!
+//! Sockets play a script for each connection:
+//!
+//! ```
+//! use flightdeck_sdk::testing::{ScriptedSockets, SocketScript};
+//! use flightdeck_sdk::types::StreamSubscribe;
+//! use flightdeck_sdk::{Client, Update};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let hello = r#"{"type":"hello","connection_id":"0192f0c1-0000-7000-8000-000000000000","epoch":"e",
+//!     "server_time":"2026-01-01T00:00:00.000Z","heartbeat_seconds":20,"authenticated":true}"#;
+//! let sockets = ScriptedSockets::new([
+//!     SocketScript::open().says(hello).hears().says(r#"{"type":"synced","stream":"runs/1","seq":7}"#).closes(4001),
+//! ]);
+//! let client = Client::builder().socket_transport(sockets.clone()).build()?;
+//!
+//! let mut socket = client.sockets().stream().connect();
+//! socket.send(StreamSubscribe::new("runs/1")).await?;
+//! while let Some(update) = socket.next().await {
+//!     if let Update::Closed { reason, .. } = update {
+//!         assert!(reason.to_string().contains("4001"));
+//!     }
+//! }
+//! assert_eq!(sockets.messages(), [[r#"{"type":"subscribe","stream":"runs/1"}"#]]);
+//! # Ok(()) }
+//! ```
 
 mod sockets;
 
@@ -36,7 +62,8 @@ use crate::runtime::{Clock, Random, RawResponse, Request, Timestamp, Transport, 
 
 pub use sockets::{ScriptedSockets, SocketScript};
 
-/// A clock that stands still until it is moved. Whoever sleeps moves it, and wakes at once.
+/// A clock that stands still until it is moved. Whoever sleeps moves it, and wakes at once. With sockets, where several wait
+/// at the same time, pause tokio's time instead; see [`ScriptedSockets`].
 #[derive(Debug, Clone, Default)]
 pub struct ManualClock {
     elapsed: Arc<Mutex<Duration>>,

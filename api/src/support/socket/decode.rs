@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::Serialize;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::fault::{Fault, FaultKind};
@@ -67,12 +69,22 @@ impl<'a> Incoming<'a> {
     /// # Errors
     ///
     /// The object is not a `T`, or breaks one of its limits.
-    pub fn decode<T: DeserializeOwned + Validate>(&self) -> Result<T, Fault> {
+    pub fn decode<T: DeserializeOwned + Serialize + Validate>(&self) -> Result<T, Fault> {
         let message: T = serde_json::from_str(self.text).map_err(|error| {
             let (path, message) =
                 explain::<T>(self.text.as_bytes()).unwrap_or_else(|| (String::new(), sentence(&error)));
             self.fault(FaultKind::InvalidMessage, path, message)
         })?;
+        if self.text.contains('[')
+            && let (Ok(sent), Ok(read)) = (serde_json::from_str(self.text), serde_json::to_value(&message))
+            && let Some(path) = list_for_object(&sent, &read)
+        {
+            return Err(self.fault(
+                FaultKind::InvalidMessage,
+                path,
+                "an object is expected, and not a list".to_owned(),
+            ));
+        }
         let mut problems = Problems::new();
         message.validate(&Location::Body, &mut problems);
         match problems.into_first() {
@@ -95,6 +107,23 @@ impl<'a> Incoming<'a> {
     #[cold]
     fn fault(&self, kind: FaultKind, path: String, message: String) -> Fault {
         Fault { kind, path, message, id: self.id.clone(), tag: self.tag.clone() }
+    }
+}
+
+/// Where a list was sent and an object was read: serde takes a struct's fields from a list, too, in their order.
+fn list_for_object(sent: &Value, read: &Value) -> Option<String> {
+    match (sent, read) {
+        (Value::Array(_), Value::Object(_)) => Some(String::new()),
+        (Value::Object(sent), Value::Object(read)) => read.iter().find_map(|(name, read)| {
+            let path = list_for_object(sent.get(name)?, read)?;
+            Some(format!("/{}{path}", name.replace('~', "~0").replace('/', "~1")))
+        }),
+        (Value::Array(sent), Value::Array(read)) => sent
+            .iter()
+            .zip(read)
+            .enumerate()
+            .find_map(|(place, (sent, read))| Some(format!("/{place}{}", list_for_object(sent, read)?))),
+        _ => None,
     }
 }
 
@@ -207,7 +236,7 @@ mod tests {
     use super::*;
     use crate::support::JsonValue;
 
-    #[derive(Debug, PartialEq, Deserialize)]
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Draw {
         at: Point,
         #[serde(default)]
@@ -216,7 +245,7 @@ mod tests {
         data: JsonValue,
     }
 
-    #[derive(Debug, PartialEq, Deserialize)]
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Point {
         x: u64,
     }
@@ -260,6 +289,13 @@ mod tests {
         ] {
             assert_eq!(decode(text).as_ref(), Ok(&plain), "{text}");
         }
+    }
+
+    #[test]
+    fn a_list_is_no_object() {
+        let fault = fault(r#"{"type":"draw","at":[1],"tags":["a"],"data":[1]}"#);
+        assert_eq!((fault.kind, fault.path.as_str()), (FaultKind::InvalidMessage, "/at"));
+        assert!(decode(r#"{"type":"draw","at":{"x":1},"tags":["a"],"data":[{}]}"#).is_ok());
     }
 
     #[test]

@@ -189,7 +189,7 @@ impl SocketTransport for ScriptedSockets {
                 incoming: Box::pin(Play { steps: script.steps, ear: Arc::clone(&ear), limit, wait: None, over: false }),
                 outgoing: Box::pin(Listen(ear)),
             }),
-            Outcome::Refused(response) => Err(OpenError::Refused(response)),
+            Outcome::Refused(response) => Err(OpenError::Refused(Box::new(response))),
             Outcome::Unreachable => Err(TransportError::Connect("connection refused".into()).into()),
             Outcome::Silence => std::future::pending().await,
         }

@@ -84,7 +84,7 @@ impl<P: SocketProtocol> Connector<P> {
     fn refused(&self, error: OpenError) -> Error {
         let client = self.client.shared();
         match error {
-            OpenError::Refused(response) => Error::Api(Box::new(refusal::read(response, client.clock.now()))),
+            OpenError::Refused(response) => Error::Api(Box::new(refusal::read(*response, client.clock.now()))),
             OpenError::Transport(error) => no_answer(client, error),
             error @ OpenError::Handshake(_) => {
                 Error::Decode { status: SWITCHING_PROTOCOLS, excerpt: String::new(), source: error.into() }

@@ -88,6 +88,8 @@ impl<P: SocketProtocol> Driver<P> {
             }
             // The time may have come while there was something to read.
             self.shared.handle(Input::Wake);
+            // A network that is always ready must not keep the thread from everybody else.
+            tokio::task::consume_budget().await;
         }
     }
 

@@ -1,6 +1,6 @@
 //! The session as a state machine: it is told what happened and what time it is, and says what to do. It opens no
 //! connection, reads no clock and knows no task, so that everything it decides can be tested by itself. `driver.rs` does
-//! what it says; which events a caller gets is decided in `subscriptions.rs`.
+//! what it says. Which events a caller gets is decided in `subscriptions.rs`, what is written next in `outbox.rs`.
 //!
 //! | phase                     | input                         | what it does                              | next       |
 //! |---------------------------|-------------------------------|-------------------------------------------|------------|
@@ -31,12 +31,14 @@ use std::time::Duration;
 
 use super::super::random::{self, Random};
 use super::super::{DecodeError, RetryPolicy, Secret};
-use super::protocol::{Intent, Progress, Reconnect, SocketCloseCode, SocketProtocol};
-use super::queue::{Queue, SendError};
+use super::outbox::Outbox;
+use super::protocol::{Progress, Reconnect, SocketCloseCode, SocketProtocol};
+use super::queue::SendError;
 use super::settings::Settings;
 use super::subscriptions::{Subscriptions, Verdict};
 use super::transport::{SocketError, SocketFrame};
 use super::update::{Ending, SocketState, Update, Updates};
+use super::vitals::Vitals;
 use crate::Error;
 use crate::error::TimeLimit;
 
@@ -106,16 +108,6 @@ enum Phase {
     Closed,
 }
 
-/// The signs of life of an open connection.
-#[derive(Debug, Clone, Copy)]
-struct Vitals {
-    opened: Duration,
-    heard: Duration,
-    ping_at: Duration,
-    /// `Duration::MAX`: never.
-    keep_alive_at: Duration,
-}
-
 pub(super) struct Machine<P: SocketProtocol> {
     settings: Settings,
     random: Arc<dyn Random>,
@@ -124,15 +116,8 @@ pub(super) struct Machine<P: SocketProtocol> {
     generation: u64,
     commands: VecDeque<Command>,
     updates: Updates<P>,
-    queue: Queue<P::ClientMessage>,
+    outbox: Outbox<P>,
     subscriptions: Subscriptions<P>,
-    /// The latest credential that the caller showed in a message, as text.
-    credential: Option<Secret>,
-    /// What goes before the queue on this connection: a credential, then subscriptions.
-    credential_due: Option<Secret>,
-    subscriptions_due: VecDeque<String>,
-    ping_due: bool,
-    keep_alive_due: bool,
     /// Attempts in a row that did not lead to a lasting connection.
     failures: u32,
     /// Unreadable frames without an event in between.
@@ -144,7 +129,7 @@ pub(super) struct Machine<P: SocketProtocol> {
 impl<P: SocketProtocol> Machine<P> {
     pub(super) fn new(settings: Settings, random: Arc<dyn Random>) -> Self {
         Self {
-            queue: Queue::new(settings.queue, P::INFO.limits.max_message_bytes),
+            outbox: Outbox::new(&settings),
             settings,
             random,
             phase: Phase::Idle,
@@ -152,11 +137,6 @@ impl<P: SocketProtocol> Machine<P> {
             commands: VecDeque::new(),
             updates: Updates::new(),
             subscriptions: Subscriptions::new(),
-            credential: None,
-            credential_due: None,
-            subscriptions_due: VecDeque::new(),
-            ping_due: false,
-            keep_alive_due: false,
             failures: 0,
             faults: 0,
             continues: false,
@@ -178,8 +158,8 @@ impl<P: SocketProtocol> Machine<P> {
         match (self.phase, input) {
             (Phase::Idle, Input::Start) => self.connect(now),
             (Phase::Connecting { .. }, Input::Opened { credential, .. }) => {
-                self.credential_due = credential.or_else(|| self.credential.clone());
-                self.phase = Phase::Greeting { until: now + GREETING };
+                self.outbox.connected(credential);
+                self.phase = Phase::Greeting { until: now.saturating_add(GREETING) };
             }
             (Phase::Connecting { .. }, Input::Failed { error, .. }) => self.lose(now, Ending::Failed(error), None),
             (Phase::Connecting { until }, Input::Wake) if now >= until => {
@@ -211,8 +191,8 @@ impl<P: SocketProtocol> Machine<P> {
         if matches!(self.phase, Phase::Closing { .. } | Phase::Closed) {
             return Err(SendError::Closed(message));
         }
-        self.queue.push(message)?;
-        if let Some(message) = self.queue.back() {
+        self.outbox.push(message)?;
+        if let Some(message) = self.outbox.last() {
             self.subscriptions.waits(message);
         }
         Ok(())
@@ -239,7 +219,7 @@ impl<P: SocketProtocol> Machine<P> {
             Phase::Closing { flush, said: false, .. } => flush,
             _ => return None,
         };
-        if let Some(frame) = flush.then(|| self.next_frame(now)).flatten() {
+        if let Some(frame) = flush.then(|| self.outbox.next(&mut self.subscriptions, now)).flatten() {
             return Some(frame);
         }
         let Phase::Closing { said, .. } = &mut self.phase else { return None };
@@ -250,13 +230,7 @@ impl<P: SocketProtocol> Machine<P> {
     /// Whether there is a frame to write.
     pub(super) fn has_frame(&self) -> bool {
         match self.phase {
-            Phase::Open(_) => {
-                self.credential_due.is_some()
-                    || !self.subscriptions_due.is_empty()
-                    || self.ping_due
-                    || self.keep_alive_due
-                    || !self.queue.is_empty()
-            }
+            Phase::Open(_) => !self.outbox.is_empty(),
             Phase::Closing { said, .. } => !said,
             _ => false,
         }
@@ -277,7 +251,7 @@ impl<P: SocketProtocol> Machine<P> {
             Phase::Idle | Phase::Closed => None,
             Phase::Connecting { until } | Phase::Greeting { until } | Phase::Closing { until, .. } => Some(until),
             Phase::Backoff { until } => (!self.updates.is_full()).then_some(until),
-            Phase::Open(vitals) => Some(vitals.ping_at.min(vitals.keep_alive_at).min(vitals.heard + silence::<P>())),
+            Phase::Open(vitals) => Some(vitals.wake_at()),
         }
     }
 
@@ -294,7 +268,7 @@ impl<P: SocketProtocol> Machine<P> {
 
     /// Whether everything that the caller wanted to say has been written.
     pub(super) fn is_flushed(&self) -> bool {
-        self.queue.is_empty()
+        self.outbox.is_flushed()
     }
 
     /// Whether the caller takes updates fast enough.
@@ -321,13 +295,13 @@ impl<P: SocketProtocol> Machine<P> {
 
     fn connect(&mut self, now: Duration) {
         self.generation += 1;
-        self.phase = Phase::Connecting { until: now + self.settings.connect_timeout };
+        self.phase = Phase::Connecting { until: now.saturating_add(self.settings.connect_timeout) };
         self.commands.push_back(Command::Connect { generation: self.generation });
     }
 
     fn frame(&mut self, now: Duration, frame: SocketFrame) {
         if let Phase::Open(vitals) = &mut self.phase {
-            vitals.heard = now;
+            vitals.hear(now);
         }
         let text = match frame {
             SocketFrame::Text(text) => text,
@@ -354,22 +328,11 @@ impl<P: SocketProtocol> Machine<P> {
     }
 
     fn greeted(&mut self, now: Duration) {
-        let heartbeat = P::INFO.limits.heartbeat;
-        self.phase = Phase::Open(Vitals {
-            opened: now,
-            heard: now,
-            // Connections that began together do not ping together.
-            ping_at: now + heartbeat.mul_f64(0.5 + random::fraction(&*self.random) / 2.0),
-            keep_alive_at: if self.settings.keep_alive.is_some() { now } else { Duration::MAX },
-        });
-        // A newer credential that waits makes the old one needless.
-        if self.queue.bring_forward(|message| P::intent(message) == Intent::Authenticate)
-            && self.settings.remember_credential
-        {
-            self.credential_due = None;
-        }
+        let keep_alive = self.settings.keep_alive.as_ref().map(|keep_alive| keep_alive.every);
+        let jitter = random::fraction(&*self.random);
+        self.phase = Phase::Open(Vitals::new(&P::INFO.limits, keep_alive, now, jitter));
         let reissue = self.subscriptions.reissue(now);
-        self.subscriptions_due = reissue.texts.into();
+        self.outbox.greeted(reissue.texts);
         self.updates.push(Update::Connected { resumed: self.continues }, 0);
         self.continues = true;
         for key in reissue.lost {
@@ -415,23 +378,20 @@ impl<P: SocketProtocol> Machine<P> {
         }
     }
 
-    fn check(&mut self, now: Duration, vitals: Vitals) {
-        let mut vitals = vitals;
+    fn check(&mut self, now: Duration, mut vitals: Vitals) {
         if self.updates.is_full() {
             // Whoever does not listen cannot say that nothing was said.
-            vitals.heard = now;
+            vitals.hear(now);
         }
-        if now >= vitals.heard + silence::<P>() {
-            return self.lose(now, Ending::Silent(silence::<P>()), None);
+        let pulse = vitals.check(now);
+        if pulse.silent {
+            return self.lose(now, Ending::Silent(vitals.silence()), None);
         }
-        if now >= vitals.ping_at {
-            self.ping_due = true;
-            // Also while the server talks: it wants to hear something from time to time.
-            vitals.ping_at = now + P::INFO.limits.heartbeat;
+        if pulse.ping {
+            self.outbox.ping();
         }
-        if let (Some(keep_alive), true) = (&self.settings.keep_alive, now >= vitals.keep_alive_at) {
-            self.keep_alive_due = true;
-            vitals.keep_alive_at = now + keep_alive.every;
+        if pulse.keep_alive {
+            self.outbox.keep_alive();
         }
         self.phase = Phase::Open(vitals);
     }
@@ -443,12 +403,12 @@ impl<P: SocketProtocol> Machine<P> {
         // Without a credential a connection stands for a while, and the next ends the same way.
         let lasting = if reconnect == Reconnect::Fresh { policy.stable.max(policy.cap) } else { policy.stable };
         if let Phase::Open(vitals) = self.phase
-            && now.saturating_sub(vitals.opened) >= lasting
+            && vitals.age(now) >= lasting
         {
             self.failures = 0;
         }
         if reconnect == Reconnect::Fresh {
-            self.credential = None;
+            self.outbox.forget_credential();
             self.continues = false;
         }
         if reconnect == Reconnect::Never || policy.attempts.is_some_and(|attempts| self.failures >= attempts) {
@@ -465,65 +425,33 @@ impl<P: SocketProtocol> Machine<P> {
         self.failures = self.failures.saturating_add(1);
         tracing::debug!(socket = P::INFO.name, reason = %ending, ?delay, "disconnected, will connect again");
         self.drop_connection(code);
-        self.phase = Phase::Backoff { until: now + delay };
+        self.phase = Phase::Backoff { until: now.saturating_add(delay) };
         self.updates.push(Update::Disconnected { reason: ending, retry_in: delay }, 0);
     }
 
     /// Says goodbye, and waits for the server to do the same.
     fn say_goodbye(&mut self, now: Duration, flush: bool) {
-        self.phase = Phase::Closing { until: now + GOODBYE, flush, said: false };
+        self.phase = Phase::Closing { until: now.saturating_add(GOODBYE), flush, said: false };
     }
 
     fn end(&mut self, reason: Ending<P::CloseCode>, code: Option<u16>) {
         tracing::debug!(socket = P::INFO.name, %reason, "closed");
         self.drop_connection(code);
         self.phase = Phase::Closed;
-        self.updates.push(Update::Closed { reason, unsent: self.queue.hand_back() }, 0);
+        self.updates.push(Update::Closed { reason, unsent: self.outbox.hand_back() }, 0);
     }
 
     fn drop_connection(&mut self, code: Option<u16>) {
-        if matches!(self.phase, Phase::Connecting { .. } | Phase::Greeting { .. } | Phase::Open(_) | Phase::Closing { .. })
-        {
+        if matches!(
+            self.phase,
+            Phase::Connecting { .. } | Phase::Greeting { .. } | Phase::Open(_) | Phase::Closing { .. }
+        ) {
             // What is asked for and not begun is settled too.
             self.commands.clear();
             self.commands.push_back(Command::Disconnect { code });
         }
         // From here on, what the connection still does is not heard.
         self.generation += 1;
-        self.credential_due = None;
-        self.subscriptions_due.clear();
-        self.ping_due = false;
-        self.keep_alive_due = false;
+        self.outbox.disconnected();
     }
-
-    fn next_frame(&mut self, now: Duration) -> Option<SocketFrame> {
-        let text = |text: String| Some(SocketFrame::Text(text.into()));
-        if let Some(credential) = self.credential_due.take() {
-            return text(credential.expose().to_owned());
-        }
-        // Subscriptions may need a credential that still waits.
-        let credential_waits = self.queue.front().is_some_and(|message| P::intent(message) == Intent::Authenticate);
-        if !credential_waits {
-            if let Some(subscription) = self.subscriptions_due.pop_front() {
-                return text(subscription);
-            }
-            if std::mem::take(&mut self.ping_due) {
-                return Some(SocketFrame::Ping(bytes::Bytes::new()));
-            }
-            if std::mem::take(&mut self.keep_alive_due) {
-                return text(self.settings.keep_alive.as_ref()?.text.clone());
-            }
-        }
-        let queued = self.queue.pop()?;
-        if credential_waits && self.settings.remember_credential {
-            self.credential = Some(Secret::from(queued.text.as_str()));
-        }
-        self.subscriptions.sent(queued.message, now);
-        text(queued.text)
-    }
-}
-
-/// After this long without any frame a connection counts as dead: two signs of life of the server are missing.
-fn silence<P: SocketProtocol>() -> Duration {
-    P::INFO.limits.heartbeat.mul_f64(2.5)
 }

@@ -1,13 +1,14 @@
 //! Sockets: sessions that outlive the connections below them.
 //!
-//! `protocol.rs` is what generated code says about a socket. `machine.rs` decides what to do, with `subscriptions.rs` and
-//! `queue.rs`, and does nothing itself; `driver.rs` does it, with `connector.rs`, over a `transport.rs`. The caller holds
-//! `socket.rs`.
+//! `protocol.rs` is what generated code says about a socket. `machine.rs` decides what to do, and does nothing itself:
+//! `subscriptions.rs` knows what has been received, `outbox.rs` what is to be sent, `vitals.rs` who is alive. `driver.rs` does
+//! it, with a `connector.rs`, over a `transport.rs`. The caller holds `socket.rs`.
 
 mod builder;
 mod connector;
 mod driver;
 mod machine;
+mod outbox;
 mod protocol;
 mod queue;
 mod settings;
@@ -15,11 +16,12 @@ mod shared;
 #[allow(clippy::module_inception, reason = "the module is about sockets, the file about the one that callers hold")]
 mod socket;
 mod subscriptions;
-mod transport;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod update;
 mod upgrade;
+mod vitals;
 
 pub use builder::SocketBuilder;
 pub use protocol::{

@@ -26,7 +26,9 @@ impl Default for QueueLimits {
 #[non_exhaustive]
 pub enum SendError<M> {
     /// As much is waiting as may wait.
-    #[error("the queue is full, because the connection is slow or down; wait for space with `send`, or try again later")]
+    #[error(
+        "the queue is full, because the connection is slow or down; wait for space with `send`, or try again later"
+    )]
     Full(M),
     /// The server would end the session because of it.
     #[error("the message has {bytes} bytes, and the server takes {limit}; send less in one message")]

@@ -40,12 +40,7 @@ pub(super) struct Todo {
 
 impl<P: SocketProtocol> Shared<P> {
     pub(super) fn new(machine: Machine<P>, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            inner: Mutex::new(Inner { machine, reader: None }),
-            clock,
-            work: Notify::new(),
-            room: Notify::new(),
-        }
+        Self { inner: Mutex::new(Inner { machine, reader: None }), clock, work: Notify::new(), room: Notify::new() }
     }
 
     // For the task.

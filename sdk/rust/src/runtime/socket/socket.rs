@@ -151,9 +151,5 @@ impl<P: SocketProtocol> fmt::Debug for SocketSender<P> {
 }
 
 fn show<P: SocketProtocol>(formatter: &mut fmt::Formatter<'_>, name: &str, shared: &Shared<P>) -> fmt::Result {
-    formatter
-        .debug_struct(name)
-        .field("socket", &P::INFO.name)
-        .field("state", &shared.state())
-        .finish_non_exhaustive()
+    formatter.debug_struct(name).field("socket", &P::INFO.name).field("state", &shared.state()).finish_non_exhaustive()
 }

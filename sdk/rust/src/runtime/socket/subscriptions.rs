@@ -99,8 +99,7 @@ impl<P: SocketProtocol> Subscriptions<P> {
         {
             let key = key.unwrap_or_default().to_owned();
             if self.entries.get(&key).is_none_or(|entry| matches!(entry.origin, Origin::Unasked)) {
-                let following = Following::Early;
-                self.remember(key, Entry { origin: Origin::Unasked, position: None, following, jumped_at: None });
+                self.remember(key, Entry::unasked(Following::Early));
             }
         }
     }
@@ -152,75 +151,83 @@ impl<P: SocketProtocol> Subscriptions<P> {
         {
             self.epoch = Some(Arc::from(epoch));
         }
-        let epoch = self.epoch.clone();
-        let (key, first, last) = match P::progress(message) {
-            Progress::Nothing => return Verdict::Deliver,
-            Progress::Gap { key, next } => {
-                if let Some(entry) = self.entries.get_mut(key.unwrap_or_default()) {
-                    entry.advance(next.saturating_sub(1), epoch);
-                    entry.following = Following::Exactly;
-                }
-                return Verdict::DeliverThenResync(key.map(str::to_owned));
-            }
-            Progress::Synced { key, seq } => return self.synced(key.map(str::to_owned), seq, now),
-            Progress::Events { key, first, last } => (key.map(str::to_owned), first, last),
+        let (verdict, before) = match P::progress(message) {
+            Progress::Nothing => (Verdict::Deliver, None),
+            Progress::Events { key, first, last } => self.events(key, first, last, now),
+            Progress::Synced { key, seq } => (self.synced(key, seq, now), None),
+            Progress::Gap { key, next } => (self.gap(key, next), None),
         };
-        let name = key.as_deref().unwrap_or_default();
-        let Some(entry) = self.entries.get_mut(name) else {
-            let mut entry =
-                Entry { origin: Origin::Unasked, position: None, following: Following::Loosely, jumped_at: None };
-            entry.advance(last, epoch);
-            let remembered = self.remember(name.to_owned(), entry);
-            self.overlooked |= !remembered;
-            return Verdict::Deliver;
-        };
-        if matches!(entry.origin, Origin::Left(_)) {
-            return Verdict::Deliver;
-        }
-        let position = entry.position.as_ref().map_or(0, |place| place.seq);
-        let verdict = match entry.following {
-            Following::Early => return Verdict::Drop,
-            Following::Loosely => {
-                entry.advance(last.max(position), epoch);
-                return Verdict::Deliver;
-            }
-            _ if last <= position => return Verdict::Drop,
-            Following::FromPosition { asked, .. } if first > position + 1 && now < asked + CHANGEOVER => {
-                return Verdict::Drop;
-            }
-            _ if first > position + 1 => entry.jump(key, position, first),
-            _ => Verdict::Deliver,
-        };
-        if !matches!(verdict, Verdict::Jump { .. }) {
-            if first <= position {
-                P::discard(message, position);
-            }
-            entry.advance(last, epoch);
-            entry.following = Following::Exactly;
+        if let Some(before) = before {
+            P::discard(message, before);
         }
         verdict
     }
 
-    fn synced(&mut self, key: Option<String>, seq: u64, now: Duration) -> Verdict {
+    /// With the verdict, the event up to which the caller has what the message carries.
+    fn events(&mut self, key: Option<&str>, first: u64, last: u64, now: Duration) -> (Verdict, Option<u64>) {
         let epoch = self.epoch.clone();
-        let Some(entry) = self.entries.get_mut(key.as_deref().unwrap_or_default()) else { return Verdict::Deliver };
+        let name = key.unwrap_or_default();
+        let Some(entry) = self.entries.get_mut(name) else {
+            let mut entry = Entry::unasked(Following::Loosely);
+            entry.advance(last, epoch);
+            let remembered = self.remember(name.to_owned(), entry);
+            self.overlooked |= !remembered;
+            return (Verdict::Deliver, None);
+        };
         if matches!(entry.origin, Origin::Left(_)) {
-            return Verdict::Deliver;
+            return (Verdict::Deliver, None);
         }
-        let position = entry.position.as_ref().map_or(0, |place| place.seq);
+        let position = entry.seq();
+        let another_log = entry.is_of_another_log(epoch.as_deref());
+        let apart = another_log || first > position + 1;
         let verdict = match entry.following {
+            Following::Early => Verdict::Drop,
+            Following::Loosely => {
+                entry.advance(last.max(position), epoch);
+                return (Verdict::Deliver, None);
+            }
+            Following::FromPosition { asked, .. } if apart && now < asked + CHANGEOVER => Verdict::Drop,
+            _ if last <= position && !another_log => Verdict::Drop,
+            _ if apart => entry.jump(key, first),
+            _ => Verdict::Deliver,
+        };
+        if matches!(verdict, Verdict::Drop | Verdict::Jump { .. }) {
+            return (verdict, None);
+        }
+        entry.advance(last, epoch);
+        entry.following = Following::Exactly;
+        (verdict, (!apart && first <= position).then_some(position))
+    }
+
+    fn synced(&mut self, key: Option<&str>, seq: u64, now: Duration) -> Verdict {
+        let epoch = self.epoch.clone();
+        let Some(entry) = self.entries.get_mut(key.unwrap_or_default()) else { return Verdict::Deliver };
+        let another_log = entry.is_of_another_log(epoch.as_deref());
+        let verdict = match entry.following {
+            _ if matches!(entry.origin, Origin::Left(_)) => return Verdict::Deliver,
             Following::Early => return Verdict::Drop,
             Following::Loosely => Verdict::Deliver,
-            _ if seq < position => return Verdict::Deliver,
-            _ if seq == position => Verdict::Deliver,
+            _ if seq < entry.seq() && !another_log => return Verdict::Deliver,
+            _ if seq == entry.seq() && !another_log => Verdict::Deliver,
             Following::FromPosition { asked, replaces: true } if now < asked + CHANGEOVER => return Verdict::Drop,
-            _ => entry.jump(key, position, seq),
+            _ => entry.jump(key, seq),
         };
         if !matches!(verdict, Verdict::Jump { .. }) {
             entry.advance(seq, epoch);
             entry.following = Following::Exactly;
         }
         verdict
+    }
+
+    fn gap(&mut self, key: Option<&str>, next: u64) -> Verdict {
+        let epoch = self.epoch.clone();
+        if let Some(entry) = self.entries.get_mut(key.unwrap_or_default())
+            && matches!(entry.origin, Origin::Asked(_))
+        {
+            entry.advance(next.saturating_sub(1), epoch);
+            entry.following = Following::Exactly;
+        }
+        Verdict::DeliverThenResync(key.map(str::to_owned))
     }
 
     /// A new connection stands: what it is told before anything else.
@@ -268,12 +275,29 @@ const fn start<P: SocketProtocol>(after: Option<u64>) -> Option<u64> {
 }
 
 impl<M> Entry<M> {
+    const fn unasked(following: Following) -> Self {
+        Self { origin: Origin::Unasked, position: None, following, jumped_at: None }
+    }
+
+    /// The last event; 0 without a position.
+    fn seq(&self) -> u64 {
+        self.position.as_ref().map_or(0, |place| place.seq)
+    }
+
+    /// Whether the position says nothing about events of this log.
+    fn is_of_another_log(&self, epoch: Option<&str>) -> bool {
+        let of = self.position.as_ref().and_then(|place| place.epoch.as_deref());
+        matches!((of, epoch), (Some(of), Some(epoch)) if of != epoch)
+    }
+
     fn advance(&mut self, seq: u64, epoch: Option<Arc<str>>) {
         self.position = Some(Place { seq, epoch });
     }
 
     /// A jump is answered by connecting again, once. If the server then does the same, that is how it is.
-    fn jump(&mut self, key: Option<String>, after: u64, found: u64) -> Verdict {
+    fn jump(&mut self, key: Option<&str>, found: u64) -> Verdict {
+        let key = key.map(str::to_owned);
+        let after = self.seq();
         if self.jumped_at == Some(after) {
             return Verdict::ResyncThenDeliver(key);
         }

@@ -59,7 +59,7 @@ impl fmt::Debug for SocketRequest {
 pub enum OpenError {
     /// The server answered, but not with a socket.
     #[error("the server refused with status {}", .0.status)]
-    Refused(RawResponse),
+    Refused(Box<RawResponse>),
     /// There is no answer.
     #[error(transparent)]
     Transport(#[from] TransportError),

@@ -37,7 +37,7 @@ impl SocketTransport for HttpTransport {
         let asked = self.client.get(url).headers(headers).headers(handshake(&key)?);
         let response = asked.send().await.map_err(failed)?;
         if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
-            return Err(OpenError::Refused(read(response, REFUSAL).await?));
+            return Err(OpenError::Refused(Box::new(read(response, REFUSAL).await?)));
         }
         check(response.headers(), &key)?;
         let upgraded = response.upgrade().await.map_err(|error| TransportError::Interrupted(error.into()))?;

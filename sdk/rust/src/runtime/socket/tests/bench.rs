@@ -9,7 +9,9 @@ use super::chat::{Chat, Client, Known, Server, hello, json};
 use crate::Error;
 use crate::runtime::socket::machine::{Command, GREETING, Input, Machine};
 use crate::runtime::socket::settings::{KeepAlive, Settings};
-use crate::runtime::{QueueLimits, ReconnectPolicy, Secret, SocketError, SocketFrame, SocketProtocol, SocketState, Update};
+use crate::runtime::{
+    QueueLimits, ReconnectPolicy, Secret, SocketError, SocketFrame, SocketProtocol, SocketState, Update,
+};
 use crate::testing::SeededRandom;
 
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);

@@ -45,7 +45,9 @@ pub(super) enum Server {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Known {
-    Hello { epoch: Option<String> },
+    Hello {
+        epoch: Option<String>,
+    },
     Events {
         room: String,
         seqs: Vec<u64>,
@@ -53,9 +55,17 @@ pub(super) enum Known {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         log: Option<u32>,
     },
-    Synced { room: String, seq: u64 },
-    Gap { room: String, next: u64 },
-    Note { text: String },
+    Synced {
+        room: String,
+        seq: u64,
+    },
+    Gap {
+        room: String,
+        next: u64,
+    },
+    Note {
+        text: String,
+    },
 }
 
 /// Follows a room from a position, or from now on.

@@ -27,7 +27,14 @@ fn what_the_caller_has_is_left_out() {
     let mut bench = following(0);
     let told = hears(
         &mut bench,
-        &[events("a", 1..=3), events("a", 1..=3), events("a", [3]), events("a", 2..=5), events("a", [5]), events("a", [6])],
+        &[
+            events("a", 1..=3),
+            events("a", 1..=3),
+            events("a", [3]),
+            events("a", 2..=5),
+            events("a", [5]),
+            events("a", [6]),
+        ],
     );
     assert_eq!(told, ["a[1, 2, 3]", "a[4, 5]", "a[6]"]);
 }
@@ -102,7 +109,8 @@ fn a_gap_moves_back_where_the_log_began_anew() {
 #[test]
 fn without_a_position_everything_is_handed_out_until_there_is_one() {
     let mut bench = following(None);
-    let told = hears(&mut bench, &[events("a", [7]), events("a", [3]), synced("a", 9), events("a", [9]), events("a", [10])]);
+    let told =
+        hears(&mut bench, &[events("a", [7]), events("a", [3]), synced("a", 9), events("a", [9]), events("a", [10])]);
     assert_eq!(told, ["a[7]", "a[3]", "a synced 9", "a[10]"]);
 }
 
@@ -160,7 +168,10 @@ fn a_room_that_was_left_is_handed_out_and_forgotten() {
     hears(&mut bench, &[events("a", 1..=3)]);
     bench.sends(Client::Leave { room: "a".to_owned() });
     bench.written();
-    assert_eq!(hears(&mut bench, &[events("a", [4]), synced("a", 9), events("a", [9])]), ["a[4]", "a synced 9", "a[9]"]);
+    assert_eq!(
+        hears(&mut bench, &[events("a", [4]), synced("a", 9), events("a", [9])]),
+        ["a[4]", "a synced 9", "a[9]"]
+    );
     bench.sends(follow("a", 3));
     bench.written();
     assert_eq!(hears(&mut bench, &[events("a", [10]), events("a", [4])]), ["a[4]"]);

@@ -4,9 +4,9 @@
 mod bench;
 mod chat;
 mod delivery;
-//mod driver;
+mod driver;
 mod queue;
 mod session;
 mod simulation;
 mod transitions;
-//mod upgrade;
+mod upgrade;

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::bench::{Bench, settings, unreachable};
-use super::chat::{Chat, Client, Known, Server, follow, gap, json, login, note, say, synced};
+use super::chat::{Chat, Client, Known, Server, gap, json, login, note, say, synced};
 use crate::runtime::socket::machine::{Command, Input};
 use crate::runtime::{SocketError, SocketFrame, SocketState, Update};
 
@@ -33,8 +33,8 @@ struct Seen {
 }
 
 impl Seen {
-    const fn after(last: Option<u64>) -> Self {
-        Self { last, events: BTreeSet::new(), log: None }
+    const fn nothing() -> Self {
+        Self { last: None, events: BTreeSet::new(), log: None }
     }
 }
 
@@ -91,10 +91,10 @@ impl World {
             events: 0,
         };
         world.bench.sends(login("token"));
-        world.subscribe("a", Some(0));
-        world.subscribe("b", None);
-        world.subscribe(HALL, Some(0));
-        world.seen.insert(LOBBY, Seen::after(None));
+        world.subscribe("a", Some(0), None);
+        world.subscribe("b", None, None);
+        world.subscribe(HALL, Some(0), None);
+        world.seen.insert(LOBBY, Seen::nothing());
         world.bench.input(Input::Start);
         world
     }
@@ -107,9 +107,10 @@ impl World {
         ROOMS[self.random.random_range(0..ROOMS.len())]
     }
 
-    fn subscribe(&mut self, room: &'static str, since: Option<u64>) {
-        if self.bench.machine.enqueue(follow(room, since)).is_ok() {
-            self.seen.insert(room, Seen::after(since));
+    fn subscribe(&mut self, room: &'static str, since: Option<u64>, log: Option<u32>) {
+        let epoch = log.map(|log| log.to_string());
+        if self.bench.machine.enqueue(Client::Follow { room: room.to_owned(), since, epoch }).is_ok() {
+            self.seen.insert(room, Seen { last: since, events: BTreeSet::new(), log });
         }
     }
 
@@ -128,7 +129,9 @@ impl World {
         let followed = self.connection.as_mut().and_then(|connection| connection.follows.get_mut(room));
         if let Some(last) = followed {
             *last = seq;
-            self.say_events(room, &[seq]);
+            // A server that repeats itself, where that can be noticed.
+            let from = if room == "a" && self.chance(10) { seq.saturating_sub(2).max(1) } else { seq };
+            self.say_events(room, &(from..=seq).collect::<Vec<_>>());
         }
     }
 
@@ -150,7 +153,9 @@ impl World {
     }
 
     fn server_hears(&mut self) {
-        let Some(text) = self.connection.as_mut().and_then(|connection| connection.to_server.pop_front()) else { return };
+        let Some(text) = self.connection.as_mut().and_then(|connection| connection.to_server.pop_front()) else {
+            return;
+        };
         let connection = self.connection.as_mut().expect("it has just spoken");
         match serde_json::from_str(&text).expect("clients write JSON") {
             Client::Login { .. } => assert!(!connection.spoken, "the credential comes first"),
@@ -243,7 +248,8 @@ impl World {
         let generation = connection.generation;
         let Some(frame) = connection.to_client.pop_front() else { return };
         // What is followed without a position cannot be checked.
-        let checked = matches!(&frame, SocketFrame::Text(text) if String::from_utf8_lossy(text).contains(r#""room":"a""#));
+        let checked =
+            matches!(&frame, SocketFrame::Text(text) if String::from_utf8_lossy(text).contains(r#""room":"a""#));
         if checked && self.chance(2) {
             // A server that forgets.
             return;
@@ -284,9 +290,10 @@ impl World {
                 Update::Message(Server::Known(Known::Events { room, seqs, log })) => self.gets(&room, &seqs, log),
                 Update::Resync { key } => {
                     self.resyncs += 1;
-                    let rooms: Vec<_> = ROOMS.into_iter().filter(|room| key.as_deref().is_none_or(|key| key == *room)).collect();
+                    let rooms: Vec<_> =
+                        ROOMS.into_iter().filter(|room| key.as_deref().is_none_or(|key| key == *room)).collect();
                     for room in rooms {
-                        self.seen.insert(room, Seen::after(None));
+                        self.seen.insert(room, Seen::nothing());
                     }
                 }
                 Update::Closed { reason, .. } => panic!("nothing here ends a session: {reason}"),
@@ -352,7 +359,8 @@ impl World {
         self.caller_reads();
         if self.seen[room].last.is_some() {
             let since = self.random.random_range(0..=last);
-            self.subscribe(room, Some(since));
+            let log = self.seen[room].log;
+            self.subscribe(room, Some(since), log);
             self.client_writes();
         }
     }

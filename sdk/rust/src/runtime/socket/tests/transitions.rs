@@ -153,7 +153,8 @@ fn every_row_of_the_table() {
         let row = format!("{from:?}, {what:?}");
         assert_eq!(bench.machine.state(), to, "{row}");
         assert_eq!(bench.commands(), commands, "{row}");
-        let kinds: Vec<_> = bench.told().iter().map(|told| told.split(": ").next().unwrap_or_default().to_owned()).collect();
+        let kinds: Vec<_> =
+            bench.told().iter().map(|told| told.split(": ").next().unwrap_or_default().to_owned()).collect();
         assert_eq!(kinds.join(", "), told, "{row}");
     }
 }
@@ -202,7 +203,8 @@ fn assert_unchanged(from: From, what: What) {
 #[test]
 fn what_an_earlier_connection_does_is_not_heard() {
     for from in ALL {
-        for earlier in [What::Opened, What::Unreachable, What::Refused(401), What::Message, What::CloseFrame(4001), What::Broken]
+        for earlier in
+            [What::Opened, What::Unreachable, What::Refused(401), What::Message, What::CloseFrame(4001), What::Broken]
         {
             let mut bench = Bench::new().open();
             bench.sends(follow("a", 0));
