@@ -56,11 +56,13 @@ fn prepare_process(config: &Config) {
             Ok(()) => limit.maximum,
             Err(_) => limit.current,
         };
-        if files.is_some_and(|files| files < config.max_connections as u64 + 64) {
+        if files.is_some_and(|files| files < (config.max_connections + config.max_sockets) as u64 + 64) {
             tracing::warn!(
                 open_files = files,
                 max_connections = config.max_connections,
-                "the system grants fewer open files than FLIGHTDECK_MAX_CONNECTIONS asks for; connections beyond will wait"
+                max_sockets = config.max_sockets,
+                "the system grants fewer open files than FLIGHTDECK_MAX_CONNECTIONS and FLIGHTDECK_MAX_SOCKETS ask for; \
+                 connections beyond will wait"
             );
         }
     }
@@ -99,8 +101,9 @@ fn banner(config: &Config, running: &Running) {
     } else {
         "PostgreSQL, as DATABASE_URL says".to_owned()
     };
+    let hub = running.hub_url().map_or_else(String::new, |hub| format!("  Hub          {hub}\n"));
     println!(
-        "\nFlightdeck {}\n\n  Listening on {url}\n  API          {url}/docs\n  Mode         {mode} ({advice})\n  \
+        "\nFlightdeck {}\n\n  Listening on {url}\n{hub}  API          {url}/docs\n  Mode         {mode} ({advice})\n  \
          Database     {database}\n  Data         {}\n\nNext: build the CLI (cargo build -p flightdeck-cli), and in a project where an agent works run\n\n  \
          flightdeck pair --url {url}        (--self, if there is no phone at hand)\n  flightdeck install claude-code\n",
         env!("CARGO_PKG_VERSION"),

@@ -60,7 +60,7 @@ pub trait CompanionApi: Send + Sync + 'static {
     /// Read an agent's messages.
     ///
     /// `message_in` and `message_out` events with a `seq` above `since_seq`, in order. A limit out of range is
-    /// brought into it.
+    /// brought into it. A page of large messages ends early, at about 8 MiB; an empty answer is the end.
     ///
     /// `GET /messages`
     ///

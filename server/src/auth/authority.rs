@@ -183,12 +183,32 @@ impl Authority {
     /// `credential_invalid`, `device_revoked` or `unavailable`.
     pub async fn bearer_device(&self, context: &Context) -> Result<Option<DeviceRow>, ApiError> {
         let Some(token) = bearer(context)? else { return Ok(None) };
+        self.holder_of(token).await.map(Some)
+    }
+
+    /// The device whose token this is, which is in use now.
+    ///
+    /// # Errors
+    /// `credential_invalid`, `device_revoked` or `unavailable`.
+    pub async fn device_by_token(&self, token: &str) -> Result<Uuid, ApiError> {
+        let row = self.holder_of(token).await?;
+        self.note_seen(&row);
+        Ok(row.id)
+    }
+
+    async fn holder_of(&self, token: &str) -> Result<DeviceRow, ApiError> {
         let row = devices::find_by_token(self.0.store.reader(), &tokens::hash(token)).await?;
         let row = row.ok_or_else(|| ApiError::new(ErrorCode::CredentialInvalid))?;
         if row.revoked_at.is_some() {
             return Err(ErrorCode::DeviceRevoked.into());
         }
-        Ok(Some(row))
+        Ok(row)
+    }
+
+    /// Whether this is the token that all clients of the companion share.
+    #[must_use]
+    pub fn is_companion_token(&self, token: &str) -> bool {
+        self.0.companion_token.matches(token)
     }
 
     /// Whether the request comes from this machine, in development, and through no proxy: a proxy that adds no header of
@@ -226,21 +246,25 @@ impl Authority {
     }
 
     async fn device(&self, row: DeviceRow) -> Result<Caller, ApiError> {
-        let now = self.0.clock.now();
+        self.note_seen(&row);
+        let workspaces = workspaces::of_device(self.0.store.reader(), row.id).await?;
+        Ok(Caller::Device { device_id: row.id, workspaces })
+    }
+
+    fn note_seen(&self, row: &DeviceRow) {
+        let (id, now) = (row.id, self.0.clock.now());
         if row.last_seen_at.is_none_or(|seen| now - seen >= SEEN_EVERY) {
             let log = self.0.log.clone();
             // Nobody waits for it, and nothing depends on it.
             tokio::spawn(async move {
                 log.transact(None, move |work: &mut Work<'_>| {
-                    Box::pin(async move {
-                        devices::touch(work.tx().connection(), row.id, now).await.map_err(ApiError::from)
-                    })
+                    Box::pin(
+                        async move { devices::touch(work.tx().connection(), id, now).await.map_err(ApiError::from) },
+                    )
                 })
                 .await
             });
         }
-        let workspaces = workspaces::of_device(self.0.store.reader(), row.id).await?;
-        Ok(Caller::Device { device_id: row.id, workspaces })
     }
 
     fn count(&self, caller: Caller) -> Result<Caller, ApiError> {

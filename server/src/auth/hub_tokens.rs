@@ -70,12 +70,8 @@ impl HubTokens {
     pub fn mint(&self, agent_id: &str, session_id: Option<&str>) -> MintedToken {
         let issued_at = self.clock.now();
         let expires_at = issued_at + LIFETIME;
-        let payload = Payload {
-            agent_id: agent_id.to_owned(),
-            session_id: session_id.map(str::to_owned),
-            issued_at,
-            expires_at,
-        };
+        let payload =
+            Payload { agent_id: agent_id.to_owned(), session_id: session_id.map(str::to_owned), issued_at, expires_at };
         let text = serde_json::to_string(&payload).unwrap_or_else(|_| unreachable!("texts and numbers become JSON"));
         let mac = hex::encode(self.mac(text.as_bytes()).finalize().into_bytes());
         MintedToken { token: Secret::new(format!("{}.{mac}", URL_SAFE_NO_PAD.encode(&text))), issued_at, expires_at }

@@ -32,15 +32,8 @@ impl fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 /// Secrets that stand in examples, and so are none.
-const PLACEHOLDERS: [&str; 7] = [
-    "change_me",
-    "changeme",
-    "your-hmac-secret-for-signing",
-    "dcm-dev-secret-change-me",
-    "secret",
-    "password",
-    "dev",
-];
+const PLACEHOLDERS: [&str; 7] =
+    ["change_me", "changeme", "your-hmac-secret-for-signing", "dcm-dev-secret-change-me", "secret", "password", "dev"];
 
 pub(super) fn check(config: &Config) -> Result<(), Refused> {
     let refuse = |problem: String| Err(Refused::Settings(problem));
@@ -110,9 +103,7 @@ fn production(config: &Config) -> Result<(), Refused> {
     };
     let companion = config.companion_token.as_ref();
     let hub = config.ws_auth_secret.as_ref();
-    for (name, secret) in
-        [("HMAC_SECRET", Some(secret)), ("COMPANION_TOKEN", companion), ("WS_AUTH_SECRET", hub)]
-    {
+    for (name, secret) in [("HMAC_SECRET", Some(secret)), ("COMPANION_TOKEN", companion), ("WS_AUTH_SECRET", hub)] {
         let Some(text) = secret.map(|secret| secret.expose().trim()) else { continue };
         if text.len() < 32 || PLACEHOLDERS.iter().any(|placeholder| text.eq_ignore_ascii_case(placeholder)) {
             return Err(Refused::Settings(format!(

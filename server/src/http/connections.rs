@@ -5,11 +5,15 @@
 //! connections, a pause after a failed accept, no delay of small packets, and a shutdown that lets requests end.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::{OnUpgrade, Parts};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
@@ -20,6 +24,8 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::socket::Upgrade;
+
 /// The largest head taken, in bytes; a larger one is answered 431.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
@@ -28,6 +34,9 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long to leave a failing accept alone: without a pause, a process out of file descriptors would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A connection, as it is served and as a socket takes it over.
+type Stream = Pin<Box<TimeoutStream<TcpStream>>>;
 
 /// What connections may cost.
 #[derive(Debug, Clone, Copy)]
@@ -83,9 +92,14 @@ async fn handle<E: Endpoint<Output = Response> + 'static>(
     let _ = stream.set_nodelay(true);
     let local =
         stream.local_addr().map_or(LocalAddr(Addr::custom("tcp", "")), |address| LocalAddr(Addr::SocketAddr(address)));
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         let endpoint = endpoint.clone();
-        let request = Request::from((request, local.clone(), RemoteAddr(Addr::SocketAddr(peer)), Scheme::HTTP));
+        // Taken before poem takes it: it would hide what the connection is.
+        let upgrade = request.extensions_mut().remove::<OnUpgrade>().map(Upgrade);
+        let mut request = Request::from((request, local.clone(), RemoteAddr(Addr::SocketAddr(peer)), Scheme::HTTP));
+        if let Some(upgrade) = upgrade {
+            request.extensions_mut().insert(upgrade);
+        }
         // Boxed, because hyper keeps room for a handler as long as the connection lives, idle or waiting.
         Box::pin(async move {
             let response = endpoint.get_response(request).await;
@@ -95,7 +109,7 @@ async fn handle<E: Endpoint<Output = Response> + 'static>(
     // A client that asks and then does not read must not hold its connection for ever.
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
-    let stream = Box::pin(stream);
+    let stream: Stream = Box::pin(stream);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
@@ -113,4 +127,14 @@ async fn handle<E: Endpoint<Output = Response> + 'static>(
     if let Err(error) = ended {
         tracing::debug!(%error, %peer, "a connection ended early");
     }
+}
+
+/// The connection of a request whose answer changed the protocol, and what came after that request; `None` if it is gone.
+/// Who takes it over watches over its writes.
+pub(super) async fn upgraded(upgrade: OnUpgrade) -> Option<(Stream, Bytes)> {
+    let upgraded = upgrade.await.ok()?;
+    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<Stream>>().ok()?;
+    let mut stream = io.into_inner();
+    stream.as_mut().set_write_timeout_pinned(None);
+    Some((stream, read_buf))
 }

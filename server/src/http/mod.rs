@@ -4,8 +4,10 @@
 
 mod connections;
 mod origin;
+mod socket;
 mod wrap;
 
 pub use connections::{Limits, serve};
 pub use origin::{Origins, names_this_machine};
+pub use socket::{SocketEndpoint, Sockets};
 pub use wrap::Wrap;

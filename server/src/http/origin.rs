@@ -11,6 +11,9 @@ use url::Url;
 
 use crate::config::{Config, Environment};
 
+/// The hub's dashboard, as its project starts it on a developer's machine.
+const DASHBOARD: [&str; 2] = ["http://localhost:3848", "http://127.0.0.1:3848"];
+
 /// Which origins and hosts are ours.
 #[derive(Debug, Clone)]
 pub struct Origins {
@@ -26,8 +29,11 @@ impl Origins {
         let public = config.public_base_url.as_ref();
         let mut allowed = config.cors_origins.clone();
         allowed.extend(public.map(|url| url.origin().ascii_serialization()));
-        let public_host = (config.environment == Environment::Development)
-            .then(|| public.and_then(|url| url.host_str().map(str::to_owned)));
+        let development = config.environment == Environment::Development;
+        if development {
+            allowed.extend(DASHBOARD.map(str::to_owned));
+        }
+        let public_host = development.then(|| public.and_then(|url| url.host_str().map(str::to_owned)));
         Self { allowed, public_host }
     }
 
@@ -114,6 +120,14 @@ mod tests {
         for origin in ["https://evil.example", "null", "http://127.0.0.1:8787.evil.example", "http://127.0.0.1:1"] {
             assert!(!check(&config, "127.0.0.1:8787", Some(origin)), "{origin}");
         }
+    }
+
+    #[test]
+    fn the_dashboard_on_this_machine_is_let_in_during_development() {
+        let mut config = Config::default();
+        assert!(check(&config, "localhost:3849", Some("http://localhost:3848")));
+        config.environment = Environment::Production;
+        assert!(!check(&config, "localhost:3849", Some("http://localhost:3848")));
     }
 
     #[test]

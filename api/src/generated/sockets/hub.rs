@@ -14,6 +14,24 @@
 //! Every event has a place in its channel, `seq`. A client that subscribes with `since_seq` gets what it missed,
 //! then `synced`; where history was trimmed, `gap` comes first. A JSON `ping` comes every 30 seconds; any frame
 //! is a sign of life, the protocol's own pong included.
+//!
+//! Tracked events are sent again for what comes live and for what an agent missed; history that a client reads by
+//! `since_seq` comes once, because the client asks again from its place. A client with more than 4096
+//! unacknowledged events falls behind.
+//!
+//! Flightdeck tells its own life here, on `global`, and what concerns a run also on `sessions/{run_id}`: a run is
+//! a session and a task (`session.created`, `task.created`; `task.completed` or `task.failed`, `session.ended`),
+//! an approval a message (`message.new`, `message.read` when it is decided, `message.expired` when it expires or
+//! is withdrawn), and so is what is said to agents of the companion and by them; those come and go as
+//! `agent.connected` and `agent.disconnected`.
+//!
+//! On `metrics`, `metric.update` comes after subscribing and then every five seconds: `active_sessions` (runs
+//! that run), `active_agents` (agents of the companion that are online, and agents on this server's hub),
+//! `pending_tasks` (runs that wait for an approval), `running_tasks` (those that wait for none),
+//! `completed_tasks_last_hour` and `avg_task_duration_ms` (runs that finished within the hour),
+//! `messages_last_hour` (`message.new` on the hub; told on two channels, it counts once), `actions_per_minute`
+//! (what agents report of their runs between beginning and end). The last two are counted from the start of the
+//! server.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,19 +8,18 @@ use crate::support::{JsonObject, Location, Nullable, Pattern, Problems, Validate
 /// An event that a client wants stored.
 #[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct AgentEventDraft {
-    #[oai(skip_serializing_if_is_none)]
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
-    #[schemars(with = "AgentEventType")]
-    pub r#type: Option<AgentEventType>,
-    #[oai(skip_serializing_if_is_none)]
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
-    #[schemars(with = "AgentEventSender")]
-    pub sender: Option<AgentEventSender>,
-    /// The details; none if left out.
-    #[oai(skip_serializing_if_is_none)]
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
-    #[schemars(with = "JsonObject")]
-    pub payload: Option<JsonObject>,
+    /// What happened; `message_out` if null or left out.
+    #[serde(default, skip_serializing_if = "MaybeUndefined::is_undefined")]
+    #[schemars(with = "Nullable<AgentEventType>")]
+    pub r#type: MaybeUndefined<AgentEventType>,
+    /// Who caused it; `pc` if null or left out.
+    #[serde(default, skip_serializing_if = "MaybeUndefined::is_undefined")]
+    #[schemars(with = "Nullable<AgentEventSender>")]
+    pub sender: MaybeUndefined<AgentEventSender>,
+    /// The details; none if null or left out.
+    #[serde(default, skip_serializing_if = "MaybeUndefined::is_undefined")]
+    #[schemars(with = "Nullable<JsonObject>")]
+    pub payload: MaybeUndefined<JsonObject>,
     /// The user that it belongs to.
     #[oai(validator(max_length = 200, pattern = "^[^\\x00]*$"))]
     #[serde(default, skip_serializing_if = "MaybeUndefined::is_undefined")]

@@ -5,8 +5,9 @@
 pub struct HubFault {
     /// What happened, for a person.
     pub error: String,
-    /// One of PARSE_ERROR, UNKNOWN_MESSAGE_TYPE, INVALID_MESSAGE, UNAVAILABLE, 4001 (invalid or expired token), 4002
-    /// (a token is needed), 4003 (neither token nor agent).
+    /// One of PARSE_ERROR, UNKNOWN_MESSAGE_TYPE, INVALID_MESSAGE, INVALID_CHANNEL, INVALID_EVENT, NOT_AUTHORIZED
+    /// (another agent's channel), TOO_MANY_CHANNELS, UNAVAILABLE, INTERNAL, 4001 (invalid or expired token), 4002 (a
+    /// token is needed), 4003 (neither token nor agent).
     pub code: String,
     /// The server's time in Unix milliseconds.
     #[oai(validator(minimum(value = "0")))]

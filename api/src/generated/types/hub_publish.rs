@@ -6,7 +6,7 @@ use crate::support::{JsonValue, Location, Problems, Validate};
 /// Publishes an event on a channel.
 #[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct HubPublish {
-    /// The channel. That of an agent takes only what the agent itself publishes.
+    /// The channel. On that of an agent everybody may talk to the agent; only the agent itself can follow it.
     #[oai(validator(max_length = 200))]
     #[schemars(length(max = 200))]
     pub channel: String,

@@ -22,6 +22,6 @@ pub struct StreamEvent {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "Timestamp")]
     pub event_ts: Option<Timestamp>,
-    /// The details.
+    /// The details. What the hub carries may be any JSON; what is no object is told as `{"value": …}`.
     pub payload: JsonObject,
 }

@@ -10,13 +10,15 @@ use crate::runtime::Field;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AgentEventDraft {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub r#type: Option<AgentEventType>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sender: Option<AgentEventSender>,
-    /// The details; none if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub payload: Option<Map<String, serde_json::Value>>,
+    /// What happened; `message_out` if null or left out.
+    #[serde(default, skip_serializing_if = "Field::is_absent")]
+    pub r#type: Field<AgentEventType>,
+    /// Who caused it; `pc` if null or left out.
+    #[serde(default, skip_serializing_if = "Field::is_absent")]
+    pub sender: Field<AgentEventSender>,
+    /// The details; none if null or left out.
+    #[serde(default, skip_serializing_if = "Field::is_absent")]
+    pub payload: Field<Map<String, serde_json::Value>>,
     /// The user that it belongs to.
     #[serde(default, skip_serializing_if = "Field::is_absent")]
     pub user_id: Field<String>,
@@ -28,22 +30,22 @@ pub struct AgentEventDraft {
 impl AgentEventDraft {
     /// Sets [`type`](Self::type).
     #[must_use]
-    pub fn with_type(mut self, r#type: AgentEventType) -> Self {
-        self.r#type = Some(r#type);
+    pub fn with_type(mut self, r#type: impl Into<Field<AgentEventType>>) -> Self {
+        self.r#type = r#type.into();
         self
     }
 
     /// Sets [`sender`](Self::sender).
     #[must_use]
-    pub fn with_sender(mut self, sender: AgentEventSender) -> Self {
-        self.sender = Some(sender);
+    pub fn with_sender(mut self, sender: impl Into<Field<AgentEventSender>>) -> Self {
+        self.sender = sender.into();
         self
     }
 
     /// Sets [`payload`](Self::payload).
     #[must_use]
-    pub fn with_payload(mut self, payload: Map<String, serde_json::Value>) -> Self {
-        self.payload = Some(payload);
+    pub fn with_payload(mut self, payload: impl Into<Field<Map<String, serde_json::Value>>>) -> Self {
+        self.payload = payload.into();
         self
     }
 

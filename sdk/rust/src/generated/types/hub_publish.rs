@@ -10,7 +10,7 @@ use crate::runtime::Field;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct HubPublish {
-    /// The channel. That of an agent takes only what the agent itself publishes.
+    /// The channel. On that of an agent everybody may talk to the agent; only the agent itself can follow it.
     pub channel: String,
     pub event: HubEventName,
     /// The details: any JSON.

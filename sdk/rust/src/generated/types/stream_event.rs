@@ -21,7 +21,7 @@ pub struct StreamEvent {
     /// When it happened, by the reporter's clock; missing for the server's own events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_ts: Option<Timestamp>,
-    /// The details.
+    /// The details. What the hub carries may be any JSON; what is no object is told as `{"value": …}`.
     pub payload: Map<String, serde_json::Value>,
 }
 

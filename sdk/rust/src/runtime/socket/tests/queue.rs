@@ -1,3 +1,5 @@
+//! What waits to be sent: bounded, in order, and handed back when it never was.
+
 use super::bench::{Bench, settings};
 use super::chat::{Chat, json, login, say};
 use crate::runtime::socket::machine::Input;
