@@ -18,8 +18,13 @@ impl MigrationTrait for Migration {
         }
         if !manager.has_column("idempotency_keys", "forget_at").await? {
             // From when an answer was given to when it is forgotten. If this breaks off in between, it is remembered longer.
-            manager.get_connection().execute_unprepared("UPDATE idempotency_keys SET created_at = created_at + 86400000").await?;
-            manager.alter_table(Table::alter().table("idempotency_keys").rename_column("created_at", "forget_at").take()).await?;
+            manager
+                .get_connection()
+                .execute_unprepared("UPDATE idempotency_keys SET created_at = created_at + 86400000")
+                .await?;
+            manager
+                .alter_table(Table::alter().table("idempotency_keys").rename_column("created_at", "forget_at").take())
+                .await?;
         }
         manager
             .create_table(
@@ -53,7 +58,13 @@ impl MigrationTrait for Migration {
             .await?;
         manager
             .create_index(
-                Index::create().table("runs").name("runs_by_status").if_not_exists().col("status").col("ended_at").take(),
+                Index::create()
+                    .table("runs")
+                    .name("runs_by_status")
+                    .if_not_exists()
+                    .col("status")
+                    .col("ended_at")
+                    .take(),
             )
             .await?;
         let sqlite = manager.get_database_backend() == DbBackend::Sqlite;
@@ -71,7 +82,9 @@ impl MigrationTrait for Migration {
             manager.drop_table(Table::drop().table(table).if_exists().take()).await?;
         }
         manager.drop_index(Index::drop().table("runs").name("runs_by_status").if_exists().to_owned()).await?;
-        manager.alter_table(Table::alter().table("idempotency_keys").rename_column("forget_at", "created_at").take()).await?;
+        manager
+            .alter_table(Table::alter().table("idempotency_keys").rename_column("forget_at", "created_at").take())
+            .await?;
         manager.alter_table(Table::alter().table("streams").drop_column("first_seq").take()).await
     }
 }

@@ -31,11 +31,7 @@ pub(super) enum Applied {
     Refused,
 }
 
-pub(super) async fn apply(
-    tx: &Tx,
-    requests: &mut [Request],
-    projections: &Projections,
-) -> Result<Applied, WriteError> {
+pub(super) async fn apply(tx: &Tx, requests: &mut [Request], projections: &Projections) -> Result<Applied, WriteError> {
     let nonces: Vec<Nonce> = requests.iter().filter_map(|request| request.nonce).collect();
     if !nonces::insert(tx.connection(), &nonces).await? {
         return Err(WriteError::NonceReused);
@@ -102,8 +98,10 @@ async fn append_all(
     }
 
     let fresh = |index: &usize, answers: &[Option<Appended>]| answers[*index].is_none() && !same_as.contains_key(index);
-    let changes: Vec<_> =
-        (0..appends.len()).filter(|index| fresh(index, &answers)).filter_map(|index| appends[index].run.as_ref()).collect();
+    let changes: Vec<_> = (0..appends.len())
+        .filter(|index| fresh(index, &answers))
+        .filter_map(|index| appends[index].run.as_ref())
+        .collect();
     let foreign = runs::apply(tx.connection(), &changes).await?;
     for (index, append) in appends.iter().enumerate() {
         if append.run.as_ref().is_some_and(|run| foreign.contains(&(run.run_id, run.workspace_id))) {

@@ -45,7 +45,7 @@ impl Default for Retention {
     fn default() -> Self {
         let rule = |kind: &str, age, count| (kind.to_owned(), Rule { age, count });
         Self(BTreeMap::from([
-            rule("agents", 90, 100_000),
+            rule("agents", 90, 1_000_000),
             rule("approvals", 365, 100_000),
             rule("channels", 7, 10_000),
             rule("pairings", 1, 0),
@@ -86,7 +86,8 @@ impl FromStr for KindRule {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a rule; write it as `runs=90d/100000`: days, then events, 0 for no limit");
+        let wrong =
+            || format!("`{text}` is not a rule; write it as `runs=90d/100000`: days, then events, 0 for no limit");
         let (kind, rule) = text.split_once('=').ok_or_else(wrong)?;
         if !KINDS.contains(&kind) {
             return Err(format!("`{kind}` is not a kind of stream; the kinds are {}", KINDS.join(", ")));

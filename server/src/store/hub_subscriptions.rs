@@ -2,7 +2,8 @@
 
 use sea_orm::sea_query::{OnConflict, Value};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Statement,
+    ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    Statement,
 };
 
 use super::StoreError;
@@ -31,6 +32,28 @@ pub async fn of_agent<C: ConnectionTrait>(
         .await?)
 }
 
+/// An agent's place on a channel, if it is on it.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn find<C: ConnectionTrait>(
+    connection: &C,
+    agent_id: &str,
+    channel: &str,
+) -> Result<Option<HubSubscriptionRow>, StoreError> {
+    let key = (agent_id.to_owned(), channel.to_owned());
+    Ok(hub_subscription::Entity::find_by_id(key).one(connection).await?)
+}
+
+/// On how many channels an agent is.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn count<C: ConnectionTrait>(connection: &C, agent_id: &str) -> Result<u64, StoreError> {
+    let rows = hub_subscription::Entity::find().filter(hub_subscription::Column::AgentId.eq(agent_id));
+    Ok(rows.count(connection).await?)
+}
+
 /// Puts agents on channels. Where one is already, it stays as it is.
 ///
 /// # Errors
@@ -54,7 +77,9 @@ pub async fn insert<C: ConnectionTrait>(connection: &C, rows: Vec<HubSubscriptio
 pub async fn save<C: ConnectionTrait>(connection: &C, rows: &[HubSubscriptionRow]) -> Result<(), StoreError> {
     for rows in rows.chunks(ROWS) {
         let lines: Vec<String> = (0..rows.len())
-            .map(|row| format!("(${}, ${}, ${}, ${}, ${})", row * 5 + 1, row * 5 + 2, row * 5 + 3, row * 5 + 4, row * 5 + 5))
+            .map(|row| {
+                format!("(${}, ${}, ${}, ${}, ${})", row * 5 + 1, row * 5 + 2, row * 5 + 3, row * 5 + 4, row * 5 + 5)
+            })
             .collect();
         let values = rows.iter().flat_map(|row| {
             let HubSubscriptionRow { agent_id, channel, acknowledged_seq, unacknowledged, updated_at } = row;
@@ -105,11 +130,7 @@ pub async fn touch<C: ConnectionTrait>(
 ///
 /// # Errors
 /// If the database can't be reached.
-pub async fn forget<C: ConnectionTrait>(
-    connection: &C,
-    agent_id: &str,
-    channels: &[String],
-) -> Result<(), StoreError> {
+pub async fn forget<C: ConnectionTrait>(connection: &C, agent_id: &str, channels: &[String]) -> Result<(), StoreError> {
     for channels in channels.chunks(ROWS) {
         hub_subscription::Entity::delete_many()
             .filter(hub_subscription::Column::AgentId.eq(agent_id))

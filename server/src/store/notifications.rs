@@ -1,6 +1,6 @@
 //! PostgreSQL's notifications: what one server tells the others, and what foreign programs tell it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sea_orm::sea_query::Value;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
@@ -17,6 +17,9 @@ const SILENCE: Duration = Duration::from_secs(10);
 
 /// How long it may take to answer.
 const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Between attempts to get a lock that another server holds.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Between attempts to connect.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -60,11 +63,12 @@ pub struct Listener {
     connection: Option<PgListener>,
     connected_before: bool,
     leads: bool,
+    asked_at: Instant,
 }
 
 impl Listener {
-    pub(super) const fn new(url: String, channels: &'static [&'static str], lock: Option<i64>) -> Self {
-        Self { url, channels, lock, connection: None, connected_before: false, leads: false }
+    pub(super) fn new(url: String, channels: &'static [&'static str], lock: Option<i64>) -> Self {
+        Self { url, channels, lock, connection: None, connected_before: false, leads: false, asked_at: Instant::now() }
     }
 
     /// Waits for the next notification, for as long as it takes.
@@ -85,6 +89,10 @@ impl Listener {
             };
             match tokio::time::timeout(SILENCE, connection.try_recv()).await {
                 Ok(Ok(Some(notification))) => {
+                    // Where notifications never cease, this is the time to see whether the lock is free.
+                    if self.lock.is_some() && !self.leads && self.asked_at.elapsed() >= RETRY {
+                        self.ask_or_give_up().await;
+                    }
                     return Heard::Notification {
                         channel: notification.channel().to_owned(),
                         payload: notification.payload().to_owned(),
@@ -92,12 +100,14 @@ impl Listener {
                 }
                 Ok(Ok(None) | Err(_)) => self.connection = None,
                 // Nothing to hear, or nobody there? A lock that another server has given up is taken over here, too.
-                Err(_) => {
-                    if !matches!(tokio::time::timeout(PATIENCE, self.ask()).await, Ok(Ok(()))) {
-                        self.connection = None;
-                    }
-                }
+                Err(_) => self.ask_or_give_up().await,
             }
+        }
+    }
+
+    async fn ask_or_give_up(&mut self) {
+        if !matches!(tokio::time::timeout(PATIENCE, self.ask()).await, Ok(Ok(()))) {
+            self.connection = None;
         }
     }
 
@@ -118,12 +128,14 @@ impl Listener {
             connection.listen_all(self.channels.iter().copied()).await?;
             Ok::<_, sea_orm::SqlxError>(connection)
         };
-        let connection = tokio::time::timeout(PATIENCE, connecting).await.map_err(|_| sea_orm::SqlxError::PoolTimedOut)?;
+        let connection =
+            tokio::time::timeout(PATIENCE, connecting).await.map_err(|_| sea_orm::SqlxError::PoolTimedOut)?;
         self.connection = Some(connection?);
         self.ask().await
     }
 
     async fn ask(&mut self) -> Result<(), sea_orm::SqlxError> {
+        self.asked_at = Instant::now();
         let Some(connection) = &mut self.connection else { return Ok(()) };
         let Some(lock) = self.lock.filter(|_| !self.leads) else {
             connection.execute("SELECT 1").await?;
