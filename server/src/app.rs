@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use crate::auth::{Authority, Keys, NONCES_KEPT, Nonces, Seal};
+use crate::auth::{Authority, HubTokens, Keys, NONCES_KEPT, Nonces, Seal};
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -21,9 +21,11 @@ use crate::metrics::Metrics;
 use crate::service::approvals::{self, Approvals, Board, ByWorkspace};
 use crate::service::companion::{self, Companion};
 use crate::service::devices::Devices;
+use crate::service::hub::{self, Hub};
 use crate::service::pairing::Pairing;
 use crate::service::patience::Patience;
 use crate::service::runs::Runs;
+use crate::service::streams::Streams;
 use crate::service::upkeep;
 use crate::service::workspaces::Workspaces;
 use crate::store::approvals as ledger;
@@ -46,6 +48,7 @@ pub struct Running {
     accepting: Vec<JoinHandle<()>>,
     connections: TaskTracker,
     sockets: Sockets,
+    hub: Hub,
     upkeep: Vec<JoinHandle<()>>,
     writer: JoinHandle<()>,
     store: Store,
@@ -82,9 +85,10 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         board.restore(&row);
     }
     let remembered = nonces::since(store.reader(), clock.now() - NONCES_KEPT).await?;
+    let activity = Arc::new(hub::Activity::new(clock.clone()));
     let readers = Readers {
-        listeners: vec![board.clone(), keys.clone(), Arc::new(Counting(metrics.clone()))],
-        projections: vec![Arc::new(ByWorkspace)],
+        listeners: vec![board.clone(), keys.clone(), Arc::new(Counting(metrics.clone())), activity.clone()],
+        projections: vec![Arc::new(ByWorkspace), Arc::new(hub::OnTheHub)],
     };
     let bus = Bus::of(&store);
     let (log, writer) = Log::start(store.clone(), bus.clone(), readers);
@@ -102,7 +106,11 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
     let approvals = Approvals::new(store.clone(), log.clone(), board, clock.clone(), patience.clone(), lifetime);
     let retention = Retention::default().with(config.retention.clone());
     let companion = Companion::new(store.clone(), log.clone(), clock.clone(), retention.age("agents"));
+    let hub = Hub::new(store.clone(), log.clone(), clock.clone(), metrics.clone(), activity);
     let upkeep = vec![
+        tokio::spawn(hub::keep_subscriptions(hub.clone())),
+        tokio::spawn(hub::tell_metrics(hub.clone())),
+        tokio::spawn(hub::bridge_foreign(hub.clone())),
         tokio::spawn(approvals::sweep(
             approvals.clone(),
             clock.clone(),
@@ -118,6 +126,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         }),
         tokio::spawn(bus.listen(store.clone(), log.hearer(), shutdown.clone())),
     ];
+    let hub_tokens = HubTokens::new(config.ws_auth_secret.clone(), &seal, clock.clone());
     let services = Services {
         health: Health {
             authority: authority.clone(),
@@ -131,10 +140,16 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         pairing: Pairing::new(store.clone(), log.clone(), keys, seal, clock.clone(), patience.clone()),
         runs: Runs::new(store.clone(), log.clone(), clock.clone(), patience),
         workspaces: Workspaces::new(store.clone()),
-        devices: Devices::new(store.clone(), log, clock),
+        streams: Streams::open(store.clone(), log.clone(), clock.clone()).await?,
+        devices: Devices::new(store.clone(), log, clock.clone()),
+        clock,
         approvals,
         authority,
         companion,
+        hub: hub.clone(),
+        hub_tokens,
+        hub_port: hub_address.map_or(0, |address| address.port()),
+        environment: config.environment,
         base_url: base_url(&config, address)?,
     };
     let limits =
@@ -155,6 +170,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         accepting,
         connections,
         sockets,
+        hub,
         upkeep,
         writer,
         store,
@@ -174,8 +190,8 @@ impl Running {
         self.hub_url.as_deref()
     }
 
-    /// Stops: no new connection is taken, sockets are closed, long polls are answered so that their clients ask again, requests under way
-    /// are finished, and what is queued is committed.
+    /// Stops: no new connection is taken, sockets are closed, long polls are answered so that their clients
+    /// ask again, requests under way are finished, and what is queued is committed.
     pub async fn shutdown(self) {
         self.shutdown.cancel();
         for accepting in self.accepting {
@@ -189,6 +205,10 @@ impl Running {
         for task in self.upkeep {
             task.abort();
         }
+        if !matches!(tokio::time::timeout(self.patience, self.hub.save()).await, Ok(Ok(()))) {
+            tracing::warn!("could not write down what agents acknowledged on the hub; they get it again");
+        }
+        drop(self.hub);
         // The writer ends when the last surface, held by the last connection, has let go of the log.
         if tokio::time::timeout(self.patience, self.writer).await.is_err() {
             tracing::warn!("the log's writer did not end in time");

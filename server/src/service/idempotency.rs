@@ -7,6 +7,9 @@ use sha2::{Digest, Sha256};
 use crate::log::Work;
 use crate::store::idempotency::{self, Claim, Known};
 
+/// How long answers to keyed requests are remembered, in milliseconds.
+const LIFETIME: i64 = 24 * 60 * 60 * 1_000;
+
 /// Longer keys are refused.
 const MAX_KEY: usize = 200;
 
@@ -33,6 +36,7 @@ pub fn claim(context: &Context, operation: &str, caller: &str) -> Result<Option<
         scope: format!("{operation}:{caller}"),
         key: key.to_owned(),
         request_digest: hasher.finalize().into(),
+        lifetime: LIFETIME,
     }))
 }
 

@@ -4,12 +4,15 @@
 //! as a credential. It refuses with codes of the catalogue.
 
 pub mod approvals;
+pub mod companion;
 pub mod devices;
+pub mod hub;
 mod idempotency;
 pub mod paging;
 pub mod pairing;
 pub mod patience;
 pub mod runs;
+pub mod streams;
 pub mod upkeep;
 pub mod workspaces;
 

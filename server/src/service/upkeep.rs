@@ -12,9 +12,6 @@ use crate::store::{idempotency, nonces, pairings};
 /// Between two rounds, in milliseconds.
 const EVERY: i64 = 60_000;
 
-/// How long answers to keyed requests are remembered, in milliseconds.
-const KEYS: i64 = 24 * 60 * 60 * 1_000;
-
 /// How long an expired pairing is kept, so that a late poll learns that it expired.
 const PAIRINGS: i64 = 60 * 60 * 1_000;
 
@@ -28,7 +25,7 @@ pub async fn run(log: Log, authority: Authority, clock: Arc<dyn Clock>) {
             .transact(None, move |work: &mut Work<'_>| {
                 Box::pin(async move {
                     let connection = work.tx().connection();
-                    idempotency::prune(connection, now - KEYS).await?;
+                    idempotency::prune(connection, now).await?;
                     pairings::prune(connection, now - PAIRINGS).await?;
                     Ok::<_, ApiError>(())
                 })

@@ -4,26 +4,36 @@
 
 mod approvals;
 mod bridge;
+mod companion;
 mod convert;
 mod devices;
 mod docs;
 mod health;
+mod hub;
 mod mobile;
 mod pairing;
 mod runs;
+mod stream;
 mod workspaces;
 
 use std::sync::Arc;
 
 use flightdeck_api::generated as api;
-use poem::{Endpoint, EndpointExt, Response, Route};
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route};
 use poem_openapi::OpenApiService;
+use url::Url;
 
-use crate::auth::Authority;
+use crate::auth::{Authority, HubTokens};
+use crate::clock::Clock;
+use crate::config::Environment;
+use crate::http::Sockets;
 use crate::service::approvals::Approvals;
+use crate::service::companion::Companion;
 use crate::service::devices::Devices;
+use crate::service::hub::Hub;
 use crate::service::pairing::Pairing;
 use crate::service::runs::Runs;
+use crate::service::streams::Streams;
 use crate::service::workspaces::Workspaces;
 
 pub use health::Health;
@@ -37,12 +47,67 @@ pub struct Services {
     pub approvals: Approvals,
     pub workspaces: Workspaces,
     pub devices: Devices,
+    pub companion: Companion,
+    pub streams: Streams,
+    pub hub: Hub,
+    pub hub_tokens: HubTokens,
+    /// The hub's own; 0 if it has none.
+    pub hub_port: u16,
+    pub environment: Environment,
+    pub clock: Arc<dyn Clock>,
+    /// By which clients reach this server.
+    pub base_url: Url,
+}
+
+impl Services {
+    fn hub_sockets(&self) -> hub::HubSockets {
+        hub::HubSockets {
+            authority: self.authority.clone(),
+            tokens: self.hub_tokens.clone(),
+            hub: self.hub.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+
+    fn hub_surface(&self) -> hub::HubSurface {
+        hub::HubSurface {
+            authority: self.authority.clone(),
+            tokens: self.hub_tokens.clone(),
+            hub: self.hub.clone(),
+            clock: self.clock.clone(),
+            environment: self.environment,
+            port: self.hub_port,
+        }
+    }
 }
 
 /// Every route of the server.
 #[must_use]
-pub fn routes(services: Services) -> impl Endpoint<Output = Response> {
-    let Services { authority, health, pairing, runs, approvals, workspaces, devices } = services;
+pub fn routes(services: Services, sockets: &Sockets) -> impl Endpoint<Output = Response> + use<> {
+    let hub_socket = sockets.endpoint(api::sockets::hub::HubEndpoint::new(Arc::new(services.hub_sockets())));
+    let hub_surface = services.hub_surface();
+    let Services {
+        authority,
+        health,
+        pairing,
+        runs,
+        approvals,
+        workspaces,
+        devices,
+        companion,
+        streams,
+        hub_tokens,
+        base_url,
+        ..
+    } = services;
+    let stream_socket = sockets.endpoint(api::sockets::stream::StreamEndpoint::new(Arc::new(
+        stream::StreamSurface::new(authority.clone(), hub_tokens, streams),
+    )));
+    let companion_socket =
+        sockets.endpoint(api::sockets::companion::CompanionEndpoint::new(Arc::new(companion::CompanionSockets {
+            authority: authority.clone(),
+            companion: companion.clone(),
+        })));
     let endpoints = (
         api::health::HealthEndpoints::new(Arc::new(health)),
         api::pairing::PairingEndpoints::new(Arc::new(pairing::PairingSurface {
@@ -67,8 +132,39 @@ pub fn routes(services: Services) -> impl Endpoint<Output = Response> {
             devices,
         })),
         api::runs::RunsEndpoints::new(Arc::new(runs::RunsSurface { authority: authority.clone(), runs })),
-        api::approvals::ApprovalsEndpoints::new(Arc::new(approvals::ApprovalsSurface { authority, approvals })),
+        api::approvals::ApprovalsEndpoints::new(Arc::new(approvals::ApprovalsSurface {
+            authority: authority.clone(),
+            approvals,
+        })),
+        api::companion::CompanionEndpoints::new(Arc::new(companion::CompanionSurface {
+            authority,
+            companion,
+            socket_url: companion::socket_url(&base_url),
+        })),
+        api::hub::HubEndpoints::new(Arc::new(hub_surface)),
     );
     let service = OpenApiService::new(endpoints, "Flightdeck", env!("CARGO_PKG_VERSION"));
-    docs::routes(Route::new()).nest_no_strip("/", service).map_to_response()
+    docs::routes(Route::new())
+        .at(api::sockets::stream::STREAM.address, stream_socket)
+        .at(api::sockets::companion::COMPANION.address, companion_socket)
+        .at(api::sockets::hub::HUB.address, hub_socket)
+        .nest_no_strip("/", service)
+        .map_to_response()
+}
+
+/// The routes of the hub's own port, and no others: clients of the original ask for nothing else.
+#[must_use]
+pub fn hub_routes(services: &Services, sockets: &Sockets) -> impl Endpoint<Output = Response> + use<> {
+    let socket = api::sockets::hub::HubEndpoint::new(Arc::new(services.hub_sockets()));
+    let socket = Arc::new(sockets.endpoint(socket));
+    let operations = api::hub::HubEndpoints::new(Arc::new(services.hub_surface()));
+    let operations = OpenApiService::new(operations, "Flightdeck", env!("CARGO_PKG_VERSION"));
+    let operations = Arc::new(operations.into_endpoint());
+    Route::new()
+        .at("/", socket.clone())
+        .at("/ws", socket)
+        .at("/health", operations.clone())
+        .at("/stats", operations.clone())
+        .at("/api/auth/token", operations)
+        .map_to_response()
 }

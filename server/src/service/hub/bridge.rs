@@ -1,0 +1,166 @@
+//! The bridge for foreign publishers: whatever a program sends with PostgreSQL's `NOTIFY dcm_events` becomes an event of its
+//! channel, and one of `global`.
+//!
+//! Every server hears it and one writes it down. A notification is not kept by the database: what is sent while no server
+//! listens is lost, as it was with the original.
+
+use std::time::Duration;
+
+use flightdeck_api::support::ApiError;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::Hub;
+use super::channel::Channel;
+use crate::log::Work;
+use crate::store::DatabaseKind;
+use crate::store::events::NewEvent;
+use crate::store::notifications::Heard;
+
+const CHANNELS: &[&str] = &["dcm_events"];
+
+/// The lock of the one that writes down.
+const LOCK: i64 = 7_166_101;
+
+/// What has been heard and is not yet written. With more, the listener waits, and the database keeps what comes.
+const QUEUE: usize = 4_096;
+
+/// Events in one transaction.
+const BATCH: usize = 256;
+
+/// Bytes of an event's name.
+const LONGEST_NAME: usize = 128;
+
+/// Attempts to write, and the pause between two.
+const ATTEMPTS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What a foreign publisher sends.
+#[derive(Deserialize)]
+struct Foreign<'n> {
+    channel: String,
+    event: String,
+    #[serde(borrow, default)]
+    data: Option<&'n RawValue>,
+}
+
+/// Passes on what foreign publishers say until dropped. Without PostgreSQL there are none.
+pub async fn bridge_foreign(hub: Hub) {
+    if hub.0.store.kind() != DatabaseKind::Postgres {
+        return;
+    }
+    let (heard, waiting) = mpsc::channel(QUEUE);
+    tokio::join!(listen(&hub, heard), write(&hub, waiting));
+}
+
+async fn listen(hub: &Hub, heard: mpsc::Sender<NewEvent>) {
+    let mut listener = hub.0.store.listen(CHANNELS, Some(LOCK));
+    loop {
+        match listener.hear().await {
+            Heard::Notification { payload, .. } if listener.leads() => match read(&payload, hub.0.clock.now()) {
+                Ok(events) => {
+                    for event in events {
+                        if heard.send(event).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+                Err(problem) => tracing::warn!(problem, "dropped a notification of a foreign publisher"),
+            },
+            Heard::Notification { .. } => {}
+            Heard::Interrupted => tracing::info!("listening to foreign publishers again after an interruption"),
+        }
+    }
+}
+
+/// Writes down what waits, in order, many at once.
+async fn write(hub: &Hub, mut waiting: mpsc::Receiver<NewEvent>) {
+    let mut events = Vec::with_capacity(BATCH);
+    while waiting.recv_many(&mut events, BATCH).await > 0 {
+        for attempt in 1..=ATTEMPTS {
+            let batch = events.clone();
+            let appended = hub.0.log.transact(None, move |work: &mut Work<'_>| {
+                let batch = batch.clone();
+                Box::pin(async move { work.append(batch).await.map_err(ApiError::from) })
+            });
+            match appended.await {
+                Ok(_) => break,
+                Err(error) if attempt < ATTEMPTS => {
+                    tracing::warn!(%error, "could not write down what a foreign publisher said; will try again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(error) => {
+                    tracing::error!(%error, events = events.len(), "lost what a foreign publisher said");
+                }
+            }
+        }
+        events.clear();
+    }
+}
+
+/// The events that a notification becomes: one on its channel, and a copy on `global`.
+fn read(payload: &str, now: i64) -> Result<Vec<NewEvent>, &'static str> {
+    let foreign: Foreign<'_> =
+        serde_json::from_str(payload).map_err(|_| "it is not an object with `channel`, `event` and `data`")?;
+    let channel = Channel::parse(&foreign.channel).ok_or("its channel is none of the hub's")?;
+    let name = foreign.event;
+    if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
+        return Err("its event has no proper name");
+    }
+    let data = foreign.data.map_or("null", RawValue::get);
+    let mut channels = vec![channel];
+    if !channels[0].is_global() {
+        channels.push(Channel::global());
+    }
+    let event = |channel: &Channel| NewEvent {
+        stream: channel.stream(),
+        id: Uuid::now_v7(),
+        kind: name.clone(),
+        created_at: now,
+        happened_at: None,
+        payload: data.to_owned(),
+    };
+    Ok(channels.iter().map(event).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_foreign_reaches_its_channel_and_everybody() {
+        let payload = r#"{"channel":"topics/x","event":"build.done","data":{"n":12345678901234567890.10}}"#;
+        let events = read(payload, 5).expect("it is right");
+        let told: Vec<_> = events.iter().map(|event| (event.stream.as_str(), event.kind.as_str())).collect();
+        assert_eq!(told, [("channels/topics/x", "build.done"), ("channels/global", "build.done")]);
+        assert!(
+            events.iter().all(|event| event.payload == r#"{"n":12345678901234567890.10}"# && event.created_at == 5)
+        );
+        assert_ne!(events[0].id, events[1].id);
+    }
+
+    #[test]
+    fn what_is_global_is_told_once_and_data_may_be_missing() {
+        let events = read(r#"{"channel":"global","event":"system.info"}"#, 5).expect("it is right");
+        assert_eq!(events.len(), 1);
+        assert_eq!(events[0].payload, "null");
+    }
+
+    #[test]
+    fn what_is_wrong_is_dropped() {
+        for payload in [
+            "",
+            "hello",
+            "[]",
+            r#"{"channel":"global"}"#,
+            r#"{"channel":"nowhere","event":"x","data":1}"#,
+            r#"{"channel":"global","event":"","data":1}"#,
+            r#"{"channel":"global","event":"a\u0000b","data":1}"#,
+            r#"{"channel":"global","event":"x","data":}"#,
+        ] {
+            assert!(read(payload, 5).is_err(), "{payload}");
+        }
+    }
+}
