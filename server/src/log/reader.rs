@@ -118,10 +118,22 @@ impl Reader {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
         // The tail comes before the first look into the database: what is committed after that look is not missed.
-        let tail = Some(self.tails.tail(stream));
-        let key = self.followed.insert(Followed { generation, tail, stream_id: None, state: State::Begins(from) });
-        let subscription = Subscription(u64::from(generation) << 32 | key as u64);
-        self.reading.push_back(subscription);
+        let tail = self.tails.tail(stream);
+        let entry = self.followed.vacant_entry();
+        let subscription = Subscription(u64::from(generation) << 32 | entry.key() as u64);
+        // Where others follow, the end is known, and there is nothing to look up.
+        let joined = (from == Start::Now).then(|| tail.attach_now(&self.inbox, subscription.0)).flatten();
+        let state = match joined {
+            Some((place, has)) => {
+                self.ready.push_back(Item::Synced { subscription, seq: has });
+                State::Listens { has, place }
+            }
+            None => {
+                self.reading.push_back(subscription);
+                State::Begins(from)
+            }
+        };
+        entry.insert(Followed { generation, tail: Some(tail), stream_id: None, state });
         subscription
     }
 

@@ -219,6 +219,14 @@ impl Tail {
         Some(Place(place))
     }
 
+    /// Joins a reader that wants what comes from now on, if it is known where now is.
+    pub(super) fn attach_now(&self, inbox: &Arc<Inbox>, subscription: u64) -> Option<(Place, i64)> {
+        let mut state = self.state.lock();
+        let head = state.head.filter(|head| state.known <= *head && !state.doubtful)?;
+        let place = state.followers.insert(Follower { inbox: inbox.clone(), subscription, has: head });
+        Some((Place(place), head))
+    }
+
     pub(super) fn detach(&self, place: Place) {
         self.state.lock().followers.try_remove(place.0);
     }
