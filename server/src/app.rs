@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::auth::{Authority, HubTokens, Keys, NONCES_KEPT, Nonces, Seal};
-use crate::bus::Bus;
+use crate::bus::{Bus, Proof};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{self, Limits, Origins, Sockets, Wrap};
@@ -90,7 +90,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         listeners: vec![board.clone(), keys.clone(), Arc::new(Counting(metrics.clone())), activity.clone()],
         projections: vec![Arc::new(ByWorkspace), Arc::new(hub::OnTheHub)],
     };
-    let bus = Bus::of(&store);
+    let bus = Bus::of(&store, Proof::new(seal.derive("bus")));
     let (log, writer) = Log::start(store.clone(), bus.clone(), readers);
 
     let patience = Patience::new(clock.clone(), shutdown.clone());
@@ -157,10 +157,10 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
     let connections = TaskTracker::new();
     let mut accepting = Vec::new();
     if let Some(listener) = hub_listener {
-        let routes = wrap(surface::hub_routes(&services, &sockets), &config, metrics.clone());
+        let routes = wrap(surface::hub_routes(&services, &sockets), Origins::of_hub(&config), &config, metrics.clone());
         accepting.push(tokio::spawn(http::serve(listener, routes, limits, shutdown.clone(), connections.clone())));
     }
-    let routes = wrap(surface::routes(services, &sockets), &config, metrics);
+    let routes = wrap(surface::routes(services, &sockets), Origins::new(&config), &config, metrics);
     accepting.push(tokio::spawn(http::serve(listener, routes, limits, shutdown.clone(), connections.clone())));
     Ok(Running {
         url: url(address),
@@ -238,10 +238,10 @@ fn listen_for_hub(config: &Config) -> anyhow::Result<TcpListener> {
 }
 
 /// What happens to every request on either port.
-fn wrap<E>(routes: E, config: &Config, metrics: Arc<Metrics>) -> Arc<Wrap<E>> {
+fn wrap<E>(routes: E, origins: Origins, config: &Config, metrics: Arc<Metrics>) -> Arc<Wrap<E>> {
     Arc::new(Wrap {
         routes,
-        origins: Origins::new(config),
+        origins,
         max_body_bytes: config.max_body_bytes,
         body_timeout: Duration::from_secs(config.body_timeout_seconds),
         metrics,

@@ -10,6 +10,8 @@ use crate::store::events::Committed;
 use crate::store::{DatabaseKind, Store, StoreError, Tx, notifications};
 use notice::Origin;
 
+pub use notice::Proof;
+
 /// The channel on which servers talk.
 const CHANNEL: &str = "flightdeck_log";
 
@@ -35,16 +37,16 @@ pub enum Bus {
     /// There is no other server.
     Alone,
     /// Other servers may be on the same PostgreSQL.
-    Postgres(Origin),
+    Postgres(Origin, Proof),
 }
 
 impl Bus {
     /// The bus that fits the database.
     #[must_use]
-    pub fn of(store: &Store) -> Self {
+    pub fn of(store: &Store, proof: Proof) -> Self {
         match store.kind() {
             DatabaseKind::Sqlite => Self::Alone,
-            DatabaseKind::Postgres => Self::Postgres(Origin::random()),
+            DatabaseKind::Postgres => Self::Postgres(Origin::random(), proof),
         }
     }
 
@@ -54,10 +56,10 @@ impl Bus {
     /// If the database can't be reached.
     pub async fn announce(&self, tx: &Tx, committed: &[Committed]) -> Result<(), StoreError> {
         match self {
-            Self::Postgres(origin) if !committed.is_empty() => {
-                notifications::notify(tx.connection(), CHANNEL, notice::write(*origin, committed)).await
+            Self::Postgres(origin, proof) if !committed.is_empty() => {
+                notifications::notify(tx.connection(), CHANNEL, notice::write(*origin, proof, committed)).await
             }
-            Self::Alone | Self::Postgres(_) => Ok(()),
+            Self::Alone | Self::Postgres(..) => Ok(()),
         }
     }
 
@@ -65,8 +67,8 @@ impl Bus {
     pub async fn listen(self, store: Store, hearer: impl Hearer, shutdown: CancellationToken) {
         match self {
             Self::Alone => {}
-            Self::Postgres(origin) => {
-                shutdown.run_until_cancelled(postgres::listen(origin, store, hearer)).await;
+            Self::Postgres(origin, proof) => {
+                shutdown.run_until_cancelled(postgres::listen(origin, proof, store, hearer)).await;
             }
         }
     }

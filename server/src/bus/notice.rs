@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 use uuid::Uuid;
 
 use super::Word;
+use crate::secret::Secret;
 use crate::store::events::{Committed, NewEvent};
 use crate::store::notifications::MOST_BYTES;
 
@@ -26,8 +29,48 @@ struct Notice<E> {
     events: Vec<E>,
 }
 
-/// Room for what surrounds the events.
-const FRAME: usize = 80;
+/// Room for what surrounds the events, the proof included.
+const FRAME: usize = 80 + PROOF;
+
+/// Hex digits of the proof in front of a notice.
+const PROOF: usize = 64;
+
+/// Proves that a notice is a server's: anybody who may connect to the database may send notifications.
+#[derive(Clone)]
+pub struct Proof(Secret);
+
+impl Proof {
+    /// All servers on one database share the key.
+    #[must_use]
+    pub const fn new(key: Secret) -> Self {
+        Self(key)
+    }
+
+    fn mac(&self, text: &str) -> Hmac<Sha256> {
+        let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(self.0.expose().as_bytes())
+            .unwrap_or_else(|_| unreachable!("a key of any length will do"));
+        mac.update(text.as_bytes());
+        mac
+    }
+
+    fn seal(&self, text: &str) -> String {
+        hex::encode(self.mac(text).finalize().into_bytes()) + text
+    }
+
+    fn open<'t>(&self, sealed: &'t str) -> Option<&'t str> {
+        let (mac, text) = sealed.split_at_checked(PROOF)?;
+        let mut given = [0; PROOF / 2];
+        hex::decode_to_slice(mac, &mut given).ok()?;
+        self.mac(text).verify_slice(&given).ok()?;
+        Some(text)
+    }
+}
+
+impl std::fmt::Debug for Proof {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Proof(…)")
+    }
+}
 
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -44,7 +87,7 @@ enum Read {
 }
 
 /// The notices that tell of these events, in order.
-pub(super) fn write(from: Origin, committed: &[Committed]) -> Vec<String> {
+pub(super) fn write(from: Origin, proof: &Proof, committed: &[Committed]) -> Vec<String> {
     let mut notices = Vec::new();
     let mut open: Vec<Box<serde_json::value::RawValue>> = Vec::new();
     let mut bytes = FRAME;
@@ -58,13 +101,13 @@ pub(super) fn write(from: Origin, committed: &[Committed]) -> Vec<String> {
         let Some(text) = whole.or_else(|| raw(&Written::Pointer(stream, *seq))) else { continue };
         let size = text.get().len() + 1;
         if bytes + size > MOST_BYTES {
-            notices.extend(close(from, &mut open));
+            notices.extend(close(from, &mut open).map(|notice| proof.seal(&notice)));
             bytes = FRAME;
         }
         bytes += size;
         open.push(text);
     }
-    notices.extend(close(from, &mut open));
+    notices.extend(close(from, &mut open).map(|notice| proof.seal(&notice)));
     notices
 }
 
@@ -78,7 +121,13 @@ fn close(from: Origin, events: &mut Vec<Box<serde_json::value::RawValue>>) -> Op
 }
 
 /// What a notice says, unless it is one of our own.
-pub(super) fn read(own: Origin, payload: &str) -> Vec<Word> {
+pub(super) fn read(own: Origin, proof: &Proof, payload: &str) -> Vec<Word> {
+    let Some(payload) = proof.open(payload) else {
+        tracing::warn!(
+            "somebody who is no server of this database speaks on the bus, or the seal keys differ; ignored"
+        );
+        return Vec::new();
+    };
     let notice: Notice<Read> = match serde_json::from_str(payload) {
         Ok(notice) => notice,
         Err(error) => {
@@ -115,6 +164,10 @@ pub(super) fn read(own: Origin, payload: &str) -> Vec<Word> {
 mod tests {
     use super::*;
 
+    fn proof() -> Proof {
+        Proof::new(Secret::new("key"))
+    }
+
     fn committed(seq: i64, payload: usize) -> Committed {
         let event = NewEvent {
             stream: format!("runs/{}", Uuid::nil()),
@@ -130,10 +183,10 @@ mod tests {
     #[test]
     fn everything_arrives_in_order_within_the_limit() {
         let events: Vec<_> = (1..=60).map(|seq| committed(seq, if seq % 7 == 0 { 5_000 } else { 300 })).collect();
-        let notices = write(Origin::random(), &events);
+        let notices = write(Origin::random(), &proof(), &events);
         assert!(notices.len() > 3 && notices.iter().all(|notice| notice.len() <= MOST_BYTES));
         let mut seqs = Vec::new();
-        for word in notices.iter().flat_map(|notice| read(Origin::random(), notice)) {
+        for word in notices.iter().flat_map(|notice| read(Origin::random(), &proof(), notice)) {
             match word {
                 Word::Committed(events) => seqs.extend(events.iter().map(|event| event.seq)),
                 Word::Grown { seq, .. } => {
@@ -149,13 +202,29 @@ mod tests {
     #[test]
     fn a_servers_own_notices_tell_it_nothing() {
         let own = Origin::random();
-        let notices = write(own, &[committed(1, 10)]);
+        let notices = write(own, &proof(), &[committed(1, 10)]);
         assert_eq!(notices.len(), 1);
-        assert!(read(own, &notices[0]).is_empty());
+        assert!(read(own, &proof(), &notices[0]).is_empty());
     }
 
     #[test]
     fn what_cannot_be_read_is_looked_up() {
-        assert!(matches!(read(Origin::random(), "hello").as_slice(), [Word::Interrupted]));
+        let sealed = proof().seal("hello");
+        assert!(matches!(read(Origin::random(), &proof(), &sealed).as_slice(), [Word::Interrupted]));
+    }
+
+    #[test]
+    fn what_no_server_said_is_ignored() {
+        let notice = write(Origin::random(), &proof(), &[committed(1, 10)]).remove(0);
+        let forged = [
+            "hello".to_owned(),
+            String::new(),
+            notice[PROOF..].to_owned(),
+            notice.replace("TEST", "BEST"),
+            Proof::new(Secret::new("other")).seal(&notice[PROOF..]),
+        ];
+        for notice in forged {
+            assert!(read(Origin::random(), &proof(), &notice).is_empty(), "{notice}");
+        }
     }
 }

@@ -23,7 +23,13 @@ pub fn load(arguments: impl IntoIterator<Item = OsString>) -> Result<Config, Ref
     };
     let mut config = config;
     // An empty line in an environment file means that there is none.
-    for secret in [&mut config.hmac_secret, &mut config.seal_key, &mut config.database_url] {
+    for secret in [
+        &mut config.hmac_secret,
+        &mut config.companion_token,
+        &mut config.ws_auth_secret,
+        &mut config.seal_key,
+        &mut config.database_url,
+    ] {
         if secret.as_ref().is_some_and(|secret| secret.expose().trim().is_empty()) {
             *secret = None;
         }

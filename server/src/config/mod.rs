@@ -108,7 +108,7 @@ pub struct Config {
     pub seal_key: Option<Secret>,
 
     /// Origins of web pages, besides this server's own, that may call it. Separated by commas. In development, the hub's
-    /// dashboard (port 3848 of this machine) is among them.
+    /// own port also takes its dashboard (port 3848 of this machine).
     #[arg(long, env = "CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGINS")]
     pub cors_origins: Vec<String>,
 

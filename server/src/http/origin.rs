@@ -30,11 +30,18 @@ impl Origins {
         let mut allowed = config.cors_origins.clone();
         allowed.extend(public.map(|url| url.origin().ascii_serialization()));
         let development = config.environment == Environment::Development;
-        if development {
-            allowed.extend(DASHBOARD.map(str::to_owned));
-        }
         let public_host = development.then(|| public.and_then(|url| url.host_str().map(str::to_owned)));
         Self { allowed, public_host }
+    }
+
+    /// Those of the hub's own port: in development, its dashboard's are among them.
+    #[must_use]
+    pub fn of_hub(config: &Config) -> Self {
+        let mut origins = Self::new(config);
+        if config.environment == Environment::Development {
+            origins.allowed.extend(DASHBOARD.map(str::to_owned));
+        }
+        origins
     }
 
     /// # Errors
@@ -124,10 +131,14 @@ mod tests {
 
     #[test]
     fn the_dashboard_on_this_machine_is_let_in_during_development() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("localhost:3849"));
+        headers.insert(header::ORIGIN, HeaderValue::from_static("http://localhost:3848"));
         let mut config = Config::default();
-        assert!(check(&config, "localhost:3849", Some("http://localhost:3848")));
+        assert!(Origins::of_hub(&config).check(&headers).is_ok());
+        assert!(Origins::new(&config).check(&headers).is_err(), "on the hub's own port, and nowhere else");
         config.environment = Environment::Production;
-        assert!(!check(&config, "localhost:3849", Some("http://localhost:3848")));
+        assert!(Origins::of_hub(&config).check(&headers).is_err());
     }
 
     #[test]

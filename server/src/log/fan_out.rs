@@ -40,4 +40,8 @@ impl CommitListener for FanOut {
             self.tails.deliver(events);
         }
     }
+
+    fn missed(&self) {
+        self.tails.catch_up();
+    }
 }

@@ -21,7 +21,7 @@ mod tail;
 mod watch;
 mod writer;
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
@@ -85,7 +85,8 @@ pub trait CommitListener: Send + Sync {
     /// Another server committed events of this stream that did not come along.
     fn missed_in(&self, _stream: &str) {}
 
-    /// Events that other servers committed may have been missed, in any stream.
+    /// Something that was committed may not have been told, in any stream: another server's words were lost, or whether a
+    /// commit of our own happened is not known.
     fn missed(&self) {}
 }
 
@@ -197,7 +198,7 @@ impl Log {
     /// What listens to the bus for this log.
     #[must_use]
     pub fn hearer(&self) -> impl Hearer + use<> {
-        Others { tails: Arc::downgrade(&self.tails), listeners: self.listeners.clone() }
+        Others { tails: self.tails.clone(), listeners: self.listeners.clone() }
     }
 
     /// Appends an event, and moves its run if it is an agent's report.
@@ -283,8 +284,7 @@ impl Log {
 
 /// Passes on what other servers commit.
 struct Others {
-    /// Weak: what listens to the bus must not keep the log.
-    tails: Weak<Tails>,
+    tails: Arc<Tails>,
     listeners: Arc<[Arc<dyn CommitListener>]>,
 }
 
@@ -293,15 +293,10 @@ impl Hearer for Others {
         match word {
             Word::Committed(events) => self.listeners.iter().for_each(|listener| listener.heard(&events)),
             Word::Grown { stream, seq } => {
-                if let Some(tails) = self.tails.upgrade() {
-                    tails.hint(&stream, seq);
-                }
+                self.tails.hint(&stream, seq);
                 self.listeners.iter().for_each(|listener| listener.missed_in(&stream));
             }
             Word::Interrupted => {
-                if let Some(tails) = self.tails.upgrade() {
-                    tails.catch_up();
-                }
                 self.listeners.iter().for_each(|listener| listener.missed());
             }
         }

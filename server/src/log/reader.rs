@@ -262,7 +262,7 @@ impl Reader {
     }
 
     fn take_in(&mut self, subscription: Subscription, page: Page) {
-        let inbox = self.inbox.clone();
+        let (inbox, tails) = (self.inbox.clone(), self.tails.clone());
         let Some(followed) = self.get(subscription) else { return };
         let mut items: Vec<Item> = Vec::new();
         if let Some((id, ..)) = page.stream {
@@ -310,6 +310,10 @@ impl Reader {
         match place {
             Some(place) => {
                 followed.state = State::Listens { has, place };
+                // What the tail lacks it reads now that somebody waits for it.
+                if let Some(tail) = &followed.tail {
+                    tails.mend(tail);
+                }
                 items.push(Item::Synced { subscription, seq: has });
                 self.reading.retain(|other| *other != subscription);
             }

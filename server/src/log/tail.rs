@@ -123,11 +123,23 @@ impl Tails {
 
     /// Something may have been missed: every tail looks into the database.
     pub(super) fn catch_up(self: &Arc<Self>) {
-        let tails: Vec<_> = self.tails.iter().map(|tail| tail.clone()).collect();
-        for tail in tails {
-            if tail.doubt() {
-                self.fill(tail);
+        let doubtful: Vec<_> = self.tails.iter().filter(|tail| tail.doubt()).map(|tail| tail.clone()).collect();
+        if doubtful.is_empty() {
+            return;
+        }
+        // One after the other: thousands at once would leave no connection for anybody else.
+        let tails = self.clone();
+        tokio::spawn(async move {
+            for tail in doubtful {
+                tails.fill_now(tail).await;
             }
+        });
+    }
+
+    /// A reader has joined where something is missing.
+    pub(super) fn mend(self: &Arc<Self>, tail: &Arc<Tail>) {
+        if tail.is_behind() {
+            self.fill(tail.clone());
         }
     }
 
@@ -148,17 +160,19 @@ impl Tails {
     /// Fills the hole between what the followers have and what there is.
     fn fill(self: &Arc<Self>, tail: Arc<Tail>) {
         let tails = self.clone();
-        tokio::spawn(async move {
-            while let Some(hole) = tail.begin_to_fill() {
-                let page = tails.page(&tail.stream, hole.head).await;
-                if let Err(error) = &page {
-                    tracing::warn!(stream = %tail.stream, %error, "could not read a stream's new events; will try again");
-                    tokio::time::sleep(PAUSE).await;
-                }
-                tail.filled(hole, page.ok());
+        tokio::spawn(async move { tails.fill_now(tail).await });
+    }
+
+    async fn fill_now(&self, tail: Arc<Tail>) {
+        while let Some(hole) = tail.begin_to_fill() {
+            let page = self.page(&tail.stream, hole.head).await;
+            if let Err(error) = &page {
+                tracing::debug!(stream = %tail.stream, %error, "could not read a stream's new events; will try again");
+                tokio::time::sleep(PAUSE).await;
             }
-            tails.release(tail);
-        });
+            tail.filled(hole, page.ok());
+        }
+        self.release(tail);
     }
 
     async fn page(&self, stream: &str, head: i64) -> Result<Vec<Committed>, crate::store::StoreError> {
@@ -205,9 +219,6 @@ impl Tail {
     pub(super) fn attach(&self, inbox: &Arc<Inbox>, subscription: u64, has: i64) -> Option<Place> {
         let mut state = self.state.lock();
         let head = *state.head.get_or_insert(has);
-        if state.known > head.max(has) {
-            return None;
-        }
         if has < head {
             let first = state.recent.front().map_or(head + 1, |event| event.seq);
             if first > has + 1 {
@@ -268,10 +279,20 @@ impl Tail {
         self.move_on();
     }
 
-    /// What is to be read, if something is and nobody does so yet.
+    fn is_behind(&self) -> bool {
+        let state = self.state.lock();
+        state.head.is_some_and(|head| head < state.known || state.doubtful) && !state.filling
+    }
+
+    /// What is to be read, if something is, somebody waits for it, and nobody reads it yet.
     fn begin_to_fill(&self) -> Option<Hole> {
         let mut state = self.state.lock();
         let (head, known) = (state.head?, state.known);
+        if state.followers.is_empty() {
+            // The next one to join begins with what it has read itself.
+            state.forget();
+            return None;
+        }
         if state.filling || (head >= known && !state.doubtful) {
             return None;
         }
@@ -308,6 +329,13 @@ impl Tail {
 }
 
 impl State {
+    /// Nobody listens: what was handed on is not known any more. What is known to exist stays, for whoever joins next.
+    fn forget(&mut self) {
+        self.known = self.known.max(self.head.take().unwrap_or_default());
+        self.recent.clear();
+        self.bytes = 0;
+    }
+
     /// Takes in events in order; true if there is a hole before them. There is none in what comes from the database: what
     /// is missing there has been trimmed.
     fn take_in(&mut self, events: &[Committed], from_database: bool) -> bool {

@@ -65,13 +65,19 @@ pub(super) async fn run(parts: Parts, mut queue: mpsc::Receiver<Request>) {
     let mut requests = Vec::with_capacity(BATCH);
     let mut before = 0;
     let mut took = Duration::ZERO;
+    let mut uncertain = false;
     while queue.recv_many(&mut requests, BATCH).await > 0 {
         gather(&mut queue, &mut requests, before, took / 2).await;
         // Who has gone away before the write began will not be surprised to find it undone.
         requests.iter_mut().for_each(Request::forget_if_abandoned);
         before = requests.len();
         let started = Instant::now();
-        commit(&parts, &mut requests).await;
+        let certain = commit(&parts, &mut requests).await;
+        // A commit that was not answered may have happened. Once the database answers again, followers look for it.
+        if certain && std::mem::take(&mut uncertain) {
+            parts.listeners.iter().for_each(|listener| listener.missed());
+        }
+        uncertain |= !certain;
         took = started.elapsed();
         requests.clear();
     }
@@ -104,8 +110,10 @@ enum Failed {
     Write(WriteError),
 }
 
-/// Commits `requests` together; if that fails for a reason that may lie in one of them, each by itself.
-async fn commit(parts: &Parts, requests: &mut Vec<Request>) {
+/// Commits `requests` together; if that fails for a reason that may lie in one of them, each by itself. `false`: the
+/// database was away, and what became of the transaction is not known.
+async fn commit(parts: &Parts, requests: &mut Vec<Request>) -> bool {
+    let mut certain = true;
     match attempt(parts, requests).await {
         Ok(outcome) => publish(outcome, requests.drain(..), &parts.listeners),
         Err(Failed::Write(error)) if requests.len() > 1 && !error.is_unavailable() => {
@@ -114,16 +122,19 @@ async fn commit(parts: &Parts, requests: &mut Vec<Request>) {
                 let unavailable = commit_alone(parts, request).await;
                 // What is left would wait for the same time-out, one after the other.
                 if let Some(error) = unavailable {
+                    certain = false;
                     rest.by_ref().for_each(|request| refuse(request, error.clone()));
                 }
             }
         }
         Err(failed) => {
+            certain = !matches!(&failed, Failed::Write(error) if error.is_unavailable());
             for request in requests.drain(..) {
                 conclude(parts, request, &failed).await;
             }
         }
     }
+    certain
 }
 
 /// Commits one request; returns the error if the database is not available.

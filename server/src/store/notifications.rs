@@ -43,6 +43,10 @@ pub async fn notify<C: ConnectionTrait>(
     Ok(())
 }
 
+/// How the database finds out that a listener's machine is gone: within half a minute.
+const KEEPALIVE: [(&str, &str); 3] =
+    [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "4")];
+
 /// What a listener hears.
 #[derive(Debug)]
 pub enum Heard {
@@ -50,7 +54,7 @@ pub enum Heard {
         channel: String,
         payload: String,
     },
-    /// The connection was lost and there is another one now. What was sent in between was not heard.
+    /// There is a connection, or another one after the last was lost. What was sent before was not heard.
     Interrupted,
 }
 
@@ -61,14 +65,13 @@ pub struct Listener {
     /// Only one server holds this lock at a time.
     lock: Option<i64>,
     connection: Option<PgListener>,
-    connected_before: bool,
     leads: bool,
     asked_at: Instant,
 }
 
 impl Listener {
     pub(super) fn new(url: String, channels: &'static [&'static str], lock: Option<i64>) -> Self {
-        Self { url, channels, lock, connection: None, connected_before: false, leads: false, asked_at: Instant::now() }
+        Self { url, channels, lock, connection: None, leads: false, asked_at: Instant::now() }
     }
 
     /// Waits for the next notification, for as long as it takes.
@@ -76,8 +79,8 @@ impl Listener {
         loop {
             let Some(connection) = &mut self.connection else {
                 match self.connect().await {
-                    Ok(()) if std::mem::replace(&mut self.connected_before, true) => return Heard::Interrupted,
-                    Ok(()) => {}
+                    // Also the first time: something may have been said before.
+                    Ok(()) => return Heard::Interrupted,
                     Err(error) => {
                         // The driver's error may hold the URL, and the URL a password.
                         let error = error.to_string().replace(&self.url, "(the URL)");
@@ -123,15 +126,22 @@ impl Listener {
             // Named, so that an operator who looks at the database's connections knows what it is for.
             let options: PgConnectOptions = self.url.parse()?;
             let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
-            let pool = pool.connect_with(options.application_name("flightdeck listener")).await?;
+            // A server that loses power must not keep its lock until the database finds out in two hours.
+            let options = options.application_name("flightdeck listener").options(KEEPALIVE);
+            let pool = pool.connect_with(options).await?;
             let mut connection = PgListener::connect_with(&pool).await?;
+            // It would come back by itself, and not say that it was away.
+            connection.eager_reconnect(false);
             connection.listen_all(self.channels.iter().copied()).await?;
             Ok::<_, sea_orm::SqlxError>(connection)
         };
-        let connection =
-            tokio::time::timeout(PATIENCE, connecting).await.map_err(|_| sea_orm::SqlxError::PoolTimedOut)?;
-        self.connection = Some(connection?);
-        self.ask().await
+        let late = |_| sea_orm::SqlxError::PoolTimedOut;
+        self.connection = Some(tokio::time::timeout(PATIENCE, connecting).await.map_err(late)??);
+        let asked = tokio::time::timeout(PATIENCE, self.ask()).await.map_err(late).flatten();
+        if asked.is_err() {
+            self.connection = None;
+        }
+        asked
     }
 
     async fn ask(&mut self) -> Result<(), sea_orm::SqlxError> {

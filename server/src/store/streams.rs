@@ -46,7 +46,7 @@ pub struct Extent {
     pub oldest_at: Option<i64>,
 }
 
-/// The streams with an id above `after`, in order, at most `limit`.
+/// The streams with an id above `after` that hold events, in order, at most `limit`.
 ///
 /// # Errors
 /// If the database can't be reached.
@@ -66,6 +66,10 @@ pub async fn extents<C: ConnectionTrait>(connection: &C, after: i64, limit: u64)
         .from(stream::Entity)
         .join(JoinType::LeftJoin, event::Entity, oldest)
         .and_where(Expr::col((stream::Entity, stream::Column::Id)).gt(after))
+        .and_where(
+            Expr::col((stream::Entity, stream::Column::FirstSeq))
+                .lte(Expr::col((stream::Entity, stream::Column::LastSeq))),
+        )
         .order_by((stream::Entity, stream::Column::Id), Order::Asc)
         .limit(limit);
     let rows = connection.query_all(&select).await?.into_iter().map(|row| {

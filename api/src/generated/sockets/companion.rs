@@ -63,7 +63,7 @@ pub const COMPANION: SocketInfo = SocketInfo {
     client_messages: &["subscribe", "publish", "heartbeat"],
     server_messages: &["hello", "events", "event", "gap", "command", "error"],
     limits: SocketLimits {
-        max_message_bytes: 1_048_576,
+        max_message_bytes: 262_144,
         messages_per_second: 500,
         faults_in_a_row: 32,
         subscriptions: 1,

@@ -5,15 +5,15 @@
 //! Channels that agents and dashboards subscribe to and publish on: `global`, `metrics`, `agents/{id}`,
 //! `sessions/{id}` and `topics/{topic}`. Also at `/` and `/ws` of the port WS_PORT (3849).
 //!
-//! Every client begins on `global`; in production only once it has authenticated. A frame with an `id` is
-//! answered with an `ack`. Events named `task.*`, `subtask.*` and `message.*` are tracked: sent again after five
-//! seconds without an `ack` of their `message_id`, three times at most. An agent's subscriptions are remembered:
-//! after it has authenticated again it is back on its channels, and gets the tracked events that it has not
-//! acknowledged.
+//! Every client begins on `global`; in production only once it has authenticated, and who has not done that ten
+//! seconds after it connected is sent away (`unauthenticated`). A frame with an `id` is answered with an `ack`.
+//! Events named `task.*`, `subtask.*` and `message.*` are tracked: sent again after five seconds without an `ack`
+//! of their `message_id`, three times at most. An agent's subscriptions are remembered: after it has
+//! authenticated again it is back on its channels, and gets the tracked events that it has not acknowledged.
 //!
 //! Every event has a place in its channel, `seq`. A client that subscribes with `since_seq` gets what it missed,
-//! then `synced`; where history was trimmed, `gap` comes first. A JSON `ping` comes every 30 seconds; any frame
-//! is a sign of life, the protocol's own pong included.
+//! then `synced`; where history was trimmed, `gap` comes first, also to an agent that comes back. A JSON `ping`
+//! comes every 30 seconds; any frame is a sign of life, the protocol's own pong included.
 //!
 //! Tracked events are sent again for what comes live and for what an agent missed; history that a client reads by
 //! `since_seq` comes once, because the client asks again from its place. A client with more than 4096
@@ -69,6 +69,7 @@ pub const HUB: SocketInfo = SocketInfo {
         CloseCode::Internal,
         CloseCode::Overloaded,
         CloseCode::CredentialExpired,
+        CloseCode::Unauthenticated,
         CloseCode::SlowReader,
         CloseCode::Silent,
         CloseCode::TooManyFaults,
@@ -76,7 +77,7 @@ pub const HUB: SocketInfo = SocketInfo {
     client_messages: &["subscribe", "unsubscribe", "publish", "auth", "acknowledge", "ping", "pong"],
     server_messages: &["connected", "ack", "synced", "gap", "ping", "pong", "event", "error"],
     limits: SocketLimits {
-        max_message_bytes: 1_048_576,
+        max_message_bytes: 262_144,
         messages_per_second: 500,
         faults_in_a_row: 32,
         subscriptions: 1000,

@@ -1,14 +1,13 @@
 //! From a text frame to a message, or to what is wrong with it.
 //!
-//! A frame is read twice, and never into a tree: once for what tells the message, once for the message itself. So a
-//! frame takes no more memory than it has bytes, however it is made. Which messages there are is generated.
+//! A frame is read twice: once for what tells the message, once for the message itself. Only what the protocol leaves open
+//! becomes a tree, so it is a socket's limit that bounds what a frame can cost. Which messages there are is generated.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::fault::{Fault, FaultKind};
@@ -76,8 +75,7 @@ impl<'a> Incoming<'a> {
             self.fault(FaultKind::InvalidMessage, path, message)
         })?;
         if self.text.contains('[')
-            && let (Ok(sent), Ok(read)) = (serde_json::from_str(self.text), serde_json::to_value(&message))
-            && let Some(path) = list_for_object(&sent, &read)
+            && let Some(path) = serde_json::to_string(&message).ok().and_then(|read| list_for_object(self.text, &read))
         {
             return Err(self.fault(
                 FaultKind::InvalidMessage,
@@ -110,21 +108,15 @@ impl<'a> Incoming<'a> {
     }
 }
 
-/// Where a list was sent and an object was read: serde takes a struct's fields from a list, too, in their order.
-fn list_for_object(sent: &Value, read: &Value) -> Option<String> {
-    match (sent, read) {
-        (Value::Array(_), Value::Object(_)) => Some(String::new()),
-        (Value::Object(sent), Value::Object(read)) => read.iter().find_map(|(name, read)| {
-            let path = list_for_object(sent.get(name)?, read)?;
-            Some(format!("/{}{path}", name.replace('~', "~0").replace('/', "~1")))
-        }),
-        (Value::Array(sent), Value::Array(read)) => sent
-            .iter()
-            .zip(read)
-            .enumerate()
-            .find_map(|(place, (sent, read))| Some(format!("/{place}{}", list_for_object(sent, read)?))),
-        _ => None,
-    }
+/// Where a list was sent and an object was read: serde takes a struct's fields from a list, too, in their order. Looks at a
+/// message's own properties: no message has objects further down that are not free.
+fn list_for_object(sent: &str, read: &str) -> Option<String> {
+    let properties = |text| serde_json::from_str::<BTreeMap<String, &RawValue>>(text).unwrap_or_default();
+    let sent = properties(sent);
+    properties(read).into_iter().find_map(|(name, read)| {
+        let misread = read.get().starts_with('{') && sent.get(&name)?.get().starts_with('[');
+        misread.then(|| format!("/{}", name.replace('~', "~0").replace('/', "~1")))
+    })
 }
 
 /// Whether objects and lists are nested deeper than [`DEEPEST`]. Of a text that is not JSON the answer means nothing.

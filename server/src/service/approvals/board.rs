@@ -114,12 +114,8 @@ impl Board {
 
 impl CommitListener for Board {
     fn committed(&self, events: &[Committed]) {
-        for event in events {
+        for event in ledger(events) {
             let kind = event.event.kind.as_str();
-            // Agents name their own events, but nobody but the ledger may use this prefix.
-            if !kind.starts_with("approval.") {
-                continue;
-            }
             self.metrics.approval(outcome(kind));
             let Ok(payload) = serde_json::from_str::<Payload>(&event.event.payload) else { continue };
             match (kind, payload.question) {
@@ -132,6 +128,23 @@ impl CommitListener for Board {
             }
         }
     }
+
+    /// What another server ends has waiters here, perhaps; what it opens has its waiters there.
+    fn heard(&self, events: &[Committed]) {
+        for event in ledger(events) {
+            if matches!(event.event.kind.as_str(), event::DECIDED | event::EXPIRED | event::WITHDRAWN)
+                && let Ok(Payload { approval_id, status, note, expiry_reason, .. }) =
+                    serde_json::from_str(&event.event.payload)
+            {
+                self.end(approval_id, Verdict { status, note, expiry_reason });
+            }
+        }
+    }
+}
+
+/// The ledger's own events: in runs, where agents may not use this prefix. Elsewhere anybody may have said so.
+fn ledger(events: &[Committed]) -> impl Iterator<Item = &Committed> {
+    events.iter().filter(|event| event.event.kind.starts_with("approval.") && event.event.stream.starts_with("runs/"))
 }
 
 /// The metric's word for an event of the ledger.

@@ -151,8 +151,14 @@ impl Companion {
     /// Stores what a client of the agent reports: without more words something that the agent said.
     ///
     /// # Errors
-    /// `unavailable`.
+    /// `invalid_message`, if it claims to be the server; `unavailable`.
     pub async fn publish(&self, agent_id: Uuid, draft: AgentEventDraft) -> Result<(), ApiError> {
+        // What the server says closes sockets and restarts agents.
+        if draft.sender.value() == Some(&AgentEventSender::System) {
+            return Err(ApiError::new(ErrorCode::InvalidMessage)
+                .message("Only the server speaks as `system`.")
+                .detail("/event/sender", "must be `pc` or `ios`"));
+        }
         let nothing = JsonObject::default();
         let envelope = Envelope {
             sender: draft.sender.take().unwrap_or(AgentEventSender::Pc),

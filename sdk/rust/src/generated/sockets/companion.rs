@@ -156,7 +156,7 @@ impl SocketProtocol for CompanionProtocol {
         address: "/realtime",
         security: &[Security::Scheme("companionToken"), Security::All(&[])],
         limits: SocketLimits {
-            max_message_bytes: 1_048_576,
+            max_message_bytes: 262_144,
             subscriptions: 1,
             heartbeat: Duration::from_secs(20),
             silence: Duration::from_secs(60),
