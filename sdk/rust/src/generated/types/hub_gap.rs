@@ -4,13 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use super::GapReason;
 
-/// Events that a client asked for with `since_seq` are not to be had.
+/// Events that a client asked for with `since_seq`, or that an agent missed while it was away, are not to be had.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct HubGap {
     /// The channel.
     pub channel: String,
-    /// The position asked for.
+    /// The position asked for, or up to which the agent has everything.
     pub since_seq: u64,
     /// The first event that comes, now or when it happens.
     pub next_seq: u64,

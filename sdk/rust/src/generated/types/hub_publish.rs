@@ -10,7 +10,8 @@ use crate::runtime::Field;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct HubPublish {
-    /// The channel. On that of an agent everybody may talk to the agent; only the agent itself can follow it.
+    /// The channel. On that of an agent everybody may talk to the agent; only the agent itself can follow it. Nobody
+    /// publishes on `metrics`.
     pub channel: String,
     pub event: HubEventName,
     /// The details: any JSON.

@@ -23,6 +23,9 @@
 //! | any                       | input of an earlier connection | nothing                                  | the same   |
 //! | any                       | anything else                 | nothing                                   | the same   |
 //!
+//! After a close code that says that the credential is not valid any more, what is subscribed waits until the caller has
+//! shown another, where the one before was shown in a message.
+//!
 //! ¹ Backoff for what is worth another attempt, Closed for what is not. A code that is not in the table is worth one.
 
 use std::collections::VecDeque;
@@ -124,6 +127,8 @@ pub(super) struct Machine<P: SocketProtocol> {
     faults: u32,
     /// The next connection continues a session.
     continues: bool,
+    /// The keys of which events are missed until what is subscribed has been sent, while that waits for a credential.
+    missing: Vec<Option<String>>,
 }
 
 impl<P: SocketProtocol> Machine<P> {
@@ -140,6 +145,7 @@ impl<P: SocketProtocol> Machine<P> {
             failures: 0,
             faults: 0,
             continues: false,
+            missing: Vec::new(),
         }
     }
 
@@ -220,6 +226,10 @@ impl<P: SocketProtocol> Machine<P> {
             _ => return None,
         };
         if let Some(frame) = flush.then(|| self.outbox.next(&mut self.subscriptions, now)).flatten() {
+            if !self.outbox.holds_subscriptions() {
+                let missing = std::mem::take(&mut self.missing);
+                self.tell_lost(missing);
+            }
             return Some(frame);
         }
         let Phase::Closing { said, .. } = &mut self.phase else { return None };
@@ -332,10 +342,18 @@ impl<P: SocketProtocol> Machine<P> {
         let jitter = random::fraction(&*self.random);
         self.phase = Phase::Open(Vitals::new(&P::INFO.limits, keep_alive, now, jitter));
         let reissue = self.subscriptions.reissue(now);
-        self.outbox.greeted(reissue.texts);
+        self.outbox.greeted(reissue.messages);
         self.updates.push(Update::Connected { resumed: self.continues }, 0);
         self.continues = true;
-        for key in reissue.lost {
+        self.missing.clear();
+        if self.outbox.holds_subscriptions() {
+            self.missing.clone_from(&reissue.lost);
+        }
+        self.tell_lost(reissue.lost);
+    }
+
+    fn tell_lost(&mut self, keys: Vec<Option<String>>) {
+        for key in keys {
             self.updates.push(Update::Resync { key }, 0);
         }
     }

@@ -10,7 +10,7 @@ use super::super::Secret;
 use super::protocol::{Intent, SocketProtocol};
 use super::queue::{Queue, SendError};
 use super::settings::Settings;
-use super::subscriptions::Subscriptions;
+use super::subscriptions::{Reissued, Subscriptions};
 use super::transport::SocketFrame;
 
 pub(super) struct Outbox<P: SocketProtocol> {
@@ -18,6 +18,8 @@ pub(super) struct Outbox<P: SocketProtocol> {
     /// The latest credential that the caller showed in a message, as text.
     shown: Option<Secret>,
     remember_credential: bool,
+    /// The credential that the caller showed is not valid any more, and what needs it waits for another.
+    holds: bool,
     keep_alive: Option<String>,
     due: Due,
 }
@@ -26,7 +28,7 @@ pub(super) struct Outbox<P: SocketProtocol> {
 #[derive(Default)]
 struct Due {
     credential: Option<Secret>,
-    subscriptions: VecDeque<String>,
+    subscriptions: VecDeque<Reissued>,
     ping: bool,
     keep_alive: bool,
 }
@@ -37,6 +39,7 @@ impl<P: SocketProtocol> Outbox<P> {
             queue: Queue::new(settings.queue, P::INFO.limits.max_message_bytes),
             shown: None,
             remember_credential: settings.remember_credential,
+            holds: false,
             keep_alive: settings.keep_alive.as_ref().map(|keep_alive| keep_alive.text.clone()),
             due: Due::default(),
         }
@@ -57,7 +60,7 @@ impl<P: SocketProtocol> Outbox<P> {
     }
 
     /// The server is there, and is to be told this first.
-    pub(super) fn greeted(&mut self, subscriptions: Vec<String>) {
+    pub(super) fn greeted(&mut self, subscriptions: Vec<Reissued>) {
         // A newer credential that waits makes the old one needless; but not that of a provider, which is the newest.
         let waits = self.queue.bring_forward(|message| P::intent(message) == Intent::Authenticate);
         if waits && self.remember_credential {
@@ -74,9 +77,15 @@ impl<P: SocketProtocol> Outbox<P> {
         self.due.keep_alive = true;
     }
 
-    /// The credential that was shown is not valid any more.
+    /// The credential that was shown is not valid any more. What is subscribed would be refused without another, and
+    /// nobody would ask for it again.
     pub(super) fn forget_credential(&mut self) {
-        self.shown = None;
+        self.holds |= self.shown.take().is_some();
+    }
+
+    /// Whether what is subscribed waits for the caller to show a credential.
+    pub(super) const fn holds_subscriptions(&self) -> bool {
+        self.holds
     }
 
     /// The connection is gone.
@@ -86,7 +95,8 @@ impl<P: SocketProtocol> Outbox<P> {
 
     pub(super) fn is_empty(&self) -> bool {
         let Due { credential, subscriptions, ping, keep_alive } = &self.due;
-        credential.is_none() && subscriptions.is_empty() && !ping && !keep_alive && self.queue.is_empty()
+        let subscribes = !self.holds && !subscriptions.is_empty();
+        credential.is_none() && !subscribes && !ping && !keep_alive && self.queue.is_empty()
     }
 
     /// Whether nothing of the caller waits.
@@ -98,13 +108,16 @@ impl<P: SocketProtocol> Outbox<P> {
     pub(super) fn next(&mut self, subscriptions: &mut Subscriptions<P>, now: Duration) -> Option<SocketFrame> {
         let text = |text: String| Some(SocketFrame::Text(text.into()));
         if let Some(credential) = self.due.credential.take() {
+            self.holds = false;
             return text(credential.expose().to_owned());
         }
         // Subscriptions may need a credential that still waits.
         let credential_waits = self.queue.front().is_some_and(|message| P::intent(message) == Intent::Authenticate);
         if !credential_waits {
-            if let Some(subscription) = self.due.subscriptions.pop_front() {
-                return text(subscription);
+            if !self.holds
+                && let Some(subscription) = self.due.subscriptions.pop_front()
+            {
+                return text(subscription.text);
             }
             if mem::take(&mut self.due.ping) {
                 return Some(SocketFrame::Ping(Bytes::new()));
@@ -116,8 +129,16 @@ impl<P: SocketProtocol> Outbox<P> {
             }
         }
         let queued = self.queue.pop()?;
-        if credential_waits && self.remember_credential {
-            self.shown = Some(Secret::from(queued.text.as_str()));
+        match P::intent(&queued.message) {
+            Intent::Authenticate => {
+                self.holds = false;
+                self.shown = self.remember_credential.then(|| Secret::from(queued.text.as_str()));
+            }
+            // What the caller says about it now is newer than what waits for a credential.
+            Intent::Subscribe { key, .. } | Intent::Unsubscribe { key } => {
+                self.due.subscriptions.retain(|due| due.key != key.unwrap_or_default());
+            }
+            Intent::Nothing => {}
         }
         subscriptions.sent(queued.message, now);
         text(queued.text)

@@ -5,7 +5,6 @@
 //! happens to the connection.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry as Slot;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ pub(super) struct Subscriptions<P: SocketProtocol> {
     epoch: Option<Arc<str>>,
     /// How many are remembered.
     limit: usize,
-    /// Events came for more keys than are remembered.
+    /// Of something that is not remembered, events came or will come.
     overlooked: bool,
 }
 
@@ -46,6 +45,19 @@ enum Origin<M> {
     Unasked,
     /// The caller does not want it any more. The message is kept if the server would begin again by itself.
     Left(Option<M>),
+}
+
+/// Which entries are forgotten first where there is no room for all.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Worth {
+    /// Left, and nothing has to be said about it on a new connection.
+    Left,
+    /// Left, and left again on every new connection.
+    LeftAgain,
+    Unasked,
+    /// Its subscription waits.
+    Early,
+    Asked,
 }
 
 #[derive(Clone, Copy)]
@@ -80,9 +92,15 @@ pub(super) enum Verdict {
     Jump { key: Option<String>, after: u64, found: u64 },
 }
 
+/// What a new connection is told about a key.
+pub(super) struct Reissued {
+    pub(super) key: String,
+    pub(super) text: String,
+}
+
 /// What a new connection is told, and what the caller is.
 pub(super) struct Reissue {
-    pub(super) texts: Vec<String>,
+    pub(super) messages: Vec<Reissued>,
     /// The keys of which events may have been lost.
     pub(super) lost: Vec<Option<String>>,
 }
@@ -116,7 +134,9 @@ impl<P: SocketProtocol> Subscriptions<P> {
                     Some(_) => Following::FromPosition { asked: now, replaces },
                     None => Following::Loosely,
                 };
-                self.remember(key, Entry { origin: Origin::Asked(message), position, following, jumped_at: None });
+                let entry = Entry { origin: Origin::Asked(message), position, following, jumped_at: None };
+                let remembered = self.remember(key, entry);
+                self.overlooked |= !remembered;
             }
             Intent::Unsubscribe { key } => {
                 let key = key.unwrap_or_default().to_owned();
@@ -130,18 +150,21 @@ impl<P: SocketProtocol> Subscriptions<P> {
     }
 
     fn remember(&mut self, key: String, entry: Entry<P::ClientMessage>) -> bool {
-        let full = self.entries.len() >= self.limit;
-        match self.entries.entry(key) {
-            Slot::Occupied(mut slot) => {
-                slot.insert(entry);
-                true
-            }
-            Slot::Vacant(slot) if !full => {
-                slot.insert(entry);
-                true
-            }
-            Slot::Vacant(_) => false,
+        let fits = self.entries.len() < self.limit || self.entries.contains_key(&key) || self.make_room(entry.worth());
+        if fits {
+            self.entries.insert(key, entry);
         }
+        fits
+    }
+
+    /// Forgets an entry of less worth than this; `false`: there is none.
+    fn make_room(&mut self, worth: Worth) -> bool {
+        let least = self.entries.iter().min_by_key(|(_, entry)| entry.worth());
+        let Some((key, entry)) = least.filter(|(_, entry)| entry.worth() < worth) else { return false };
+        self.overlooked |= entry.worth() == Worth::Unasked;
+        let key = key.clone();
+        self.entries.remove(&key);
+        true
     }
 
     /// Judges a message of the server, takes out of it what the caller has already, and advances the position.
@@ -170,8 +193,8 @@ impl<P: SocketProtocol> Subscriptions<P> {
         let Some(entry) = self.entries.get_mut(name) else {
             let mut entry = Entry::unasked(Following::Loosely);
             entry.advance(last, epoch);
-            let remembered = self.remember(name.to_owned(), entry);
-            self.overlooked |= !remembered;
+            // They are told of together then, so there is no need to look for room at every event.
+            self.overlooked = self.overlooked || !self.remember(name.to_owned(), entry);
             return (Verdict::Deliver, None);
         };
         if matches!(entry.origin, Origin::Left(_)) {
@@ -232,7 +255,7 @@ impl<P: SocketProtocol> Subscriptions<P> {
 
     /// A new connection stands: what it is told before anything else.
     pub(super) fn reissue(&mut self, now: Duration) -> Reissue {
-        let mut reissue = Reissue { texts: Vec::new(), lost: Vec::new() };
+        let mut reissue = Reissue { messages: Vec::new(), lost: Vec::new() };
         if std::mem::take(&mut self.overlooked) {
             reissue.lost.push(None);
         }
@@ -259,7 +282,9 @@ impl<P: SocketProtocol> Subscriptions<P> {
                 }
             };
             // It has been written before.
-            reissue.texts.extend(serde_json::to_string(message));
+            if let Ok(text) = serde_json::to_string(message) {
+                reissue.messages.push(Reissued { key: key.clone(), text });
+            }
             true
         });
         reissue
@@ -277,6 +302,16 @@ const fn start<P: SocketProtocol>(after: Option<u64>) -> Option<u64> {
 impl<M> Entry<M> {
     const fn unasked(following: Following) -> Self {
         Self { origin: Origin::Unasked, position: None, following, jumped_at: None }
+    }
+
+    const fn worth(&self) -> Worth {
+        match (&self.origin, self.following) {
+            (Origin::Asked(_), _) => Worth::Asked,
+            (Origin::Unasked, Following::Early) => Worth::Early,
+            (Origin::Unasked, _) => Worth::Unasked,
+            (Origin::Left(Some(_)), _) => Worth::LeftAgain,
+            (Origin::Left(None), _) => Worth::Left,
+        }
     }
 
     /// The last event; 0 without a position.

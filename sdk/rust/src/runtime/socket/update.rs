@@ -17,7 +17,7 @@ pub enum Update<P: SocketProtocol> {
     Connected {
         /// The session goes on: subscriptions continue where they were, and the credential has been sent again. `false`
         /// on the first connection, and after one that ended because of its credential. Subscriptions still continue
-        /// then, but a credential that a message had shown is gone.
+        /// then, but a credential that a message had shown is gone, and they wait until another is shown.
         resumed: bool,
     },
     /// The server said this.

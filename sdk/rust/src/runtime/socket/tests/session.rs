@@ -77,8 +77,82 @@ fn after_an_expired_credential_the_session_is_a_new_one() {
     bench.hears(&events("a", [1]));
     bench.closed_with(4002);
     bench.reopen();
-    assert_eq!(bench.written(), texts(&[&from("a", 1)]), "the old credential is not shown again, the position holds");
+    assert_eq!(bench.written(), [""; 0], "the old credential is not shown again, and without one nothing is given");
+    assert!(!bench.machine.has_frame());
     assert_eq!(bench.told()[2..], ["connected", "hello"]);
+    bench.sends(say("hi"));
+    bench.sends(login("new"));
+    assert_eq!(bench.written(), texts(&[&say("hi"), &login("new"), &from("a", 1)]), "the position holds");
+    bench.breaks();
+    bench.reopen();
+    assert_eq!(bench.written(), texts(&[&login("new"), &from("a", 1)]));
+}
+
+#[test]
+fn subscriptions_wait_for_a_credential_over_several_connections() {
+    let mut bench = Bench::new().open();
+    bench.sends(login("old"));
+    bench.sends(follow("a", 0));
+    bench.sends(follow("live", None));
+    bench.written();
+    bench.closed_with(4002);
+    bench.reopen();
+    bench.closed_with(4002);
+    bench.reopen();
+    bench.breaks();
+    bench.reopen();
+    assert_eq!(bench.written(), [""; 0]);
+    bench.told();
+    bench.sends(login("new"));
+    assert_eq!(bench.written(), texts(&[&login("new"), &follow("a", 0), &follow("live", None)]));
+    assert_eq!(bench.told(), ["resync live"], "what happened since the connection stood is missing too");
+}
+
+#[test]
+fn what_the_caller_says_while_subscriptions_wait_is_not_undone() {
+    let mut bench = Bench::new().open();
+    bench.sends(login("old"));
+    for room in ["a", "b", "c"] {
+        bench.sends(follow(room, 0));
+    }
+    bench.written();
+    bench.hears(&events("a", 1..=9));
+    bench.closed_with(4002);
+    bench.reopen();
+    let leave = Client::Leave { room: "b".to_owned() };
+    bench.sends(follow("a", 4));
+    bench.sends(leave.clone());
+    assert_eq!(bench.written(), texts(&[&follow("a", 4), &leave]));
+    bench.sends(login("new"));
+    assert_eq!(bench.written(), texts(&[&login("new"), &follow("c", 0)]));
+}
+
+#[test]
+fn subscriptions_do_not_wait_where_no_message_of_the_caller_shows_the_credential() {
+    for (remember_credential, shown) in [(true, None), (false, Some(login("by hand")))] {
+        let mut bench = Bench::<Chat>::with(Settings { remember_credential, ..settings() }, 1).open();
+        bench.machine.enqueue(shown.unwrap_or_else(|| say("hi"))).expect("there is room");
+        bench.sends(follow("a", 0));
+        bench.written();
+        bench.closed_with(4002);
+        bench.reopen();
+        assert_eq!(bench.written(), texts(&[&follow("a", 0)]));
+    }
+}
+
+#[test]
+fn subscriptions_do_not_wait_where_the_connection_comes_with_a_credential() {
+    let mut bench = Bench::new().open();
+    bench.sends(login("old"));
+    bench.sends(follow("a", 0));
+    bench.written();
+    bench.closed_with(4002);
+    bench.wake();
+    bench.commands();
+    let generation = bench.generation;
+    bench.input(Input::Opened { generation, credential: credential("given") });
+    bench.hears(&hello());
+    assert_eq!(bench.written(), ["given".to_owned(), json(&follow("a", 0))]);
 }
 
 #[test]
@@ -129,6 +203,67 @@ fn more_rooms_than_are_remembered_are_told_of_together() {
     let told = bench.told();
     assert_eq!(told[13..16], ["resumed", "resync -", "resync room00"]);
     assert_eq!(told.len(), 14 + 1 + 10 + 1);
+}
+
+#[test]
+fn what_was_left_makes_room_for_what_is_followed() {
+    let mut bench = Bench::new().open();
+    for number in 0..100 {
+        let room = format!("room{number:02}");
+        bench.sends(follow(&room, 0));
+        if number < 95 {
+            bench.sends(Client::Leave { room });
+        }
+        bench.written();
+    }
+    bench.breaks();
+    bench.reopen();
+    let followed: Vec<_> = (95..100).map(|number| json(&follow(&format!("room{number}"), 0))).collect();
+    assert_eq!(bench.written(), followed);
+    assert_eq!(bench.told()[1..], ["resumed", "hello"], "nothing is missing");
+}
+
+#[test]
+fn what_nobody_asked_for_makes_room_for_what_is_followed() {
+    let mut bench = Bench::new().open();
+    bench.sends(Client::Leave { room: "lobby".to_owned() });
+    bench.written();
+    for room in 0..9 {
+        bench.hears(&events(&format!("room{room}"), [1]));
+    }
+    bench.sends(follow("a", 0));
+    bench.sends(follow("b", 0));
+    bench.written();
+    bench.breaks();
+    bench.reopen();
+    assert_eq!(bench.written(), texts(&[&follow("a", 0), &follow("b", 0)]));
+    let told = bench.told();
+    let resyncs: Vec<_> = told.iter().filter(|told| told.starts_with("resync")).collect();
+    assert_eq!(resyncs.len(), 1 + 8, "{told:?}");
+    assert_eq!(resyncs[0], "resync -", "of the one that was forgotten");
+}
+
+#[test]
+fn more_than_may_be_followed_is_told_of() {
+    let mut bench = Bench::new().open();
+    for number in 0..11 {
+        bench.sends(follow(&format!("room{number:02}"), 0));
+    }
+    bench.written();
+    bench.breaks();
+    bench.reopen();
+    assert_eq!(bench.written().len(), 10);
+    assert_eq!(bench.told()[1..], ["resumed", "resync -", "hello"]);
+}
+
+#[test]
+fn frames_do_not_show_what_they_say() {
+    let frame = SocketFrame::Text(json(&login("geheim")).into());
+    let input = Input::Frame { generation: 1, frame: frame.clone() };
+    assert_eq!(format!("{frame:?}"), "Text(33 bytes)");
+    assert!(!format!("{input:?}").contains("geheim"));
+    let close = SocketFrame::Close { code: 1000, reason: "bye".to_owned() };
+    assert_eq!(format!("{close:?}"), "Close(1000, 3 bytes)");
 }
 
 #[test]

@@ -278,7 +278,12 @@ impl World {
                 Input::Frame { generation, frame: SocketFrame::Close { code: codes[way - 2], reason: String::new() } }
             }
         };
+        let expired = matches!(input, Input::Frame { frame: SocketFrame::Close { code: 4002, .. }, .. });
         self.bench.input(input);
+        if expired {
+            // Its subscriptions wait for that.
+            self.bench.sends(login("token"));
+        }
         self.obey();
     }
 
