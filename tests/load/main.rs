@@ -17,6 +17,7 @@ mod report;
 mod server;
 mod signing;
 mod slow;
+mod sockets;
 mod statistics;
 mod workspace;
 
@@ -26,7 +27,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 
 use crate::machine::Machine;
-use crate::options::{Benchmark, EventsOptions, FlatOptions, Options, ReleaseOptions};
+use crate::options::{Benchmark, EventsOptions, FlatOptions, Options, ReleaseOptions, SocketOptions};
 use crate::report::Report;
 
 /// What a benchmark has at hand.
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let outcome = match options.benchmark.clone() {
         Benchmark::EchoServer => echo::serve(),
+        Benchmark::BareServer => sockets::serve_bare(),
         Benchmark::CommitLoop(commits) => commits::run(&commits),
         _ => run(options),
     };
@@ -80,13 +82,17 @@ async fn measure(bench: Bench) -> Result<()> {
         Benchmark::Flat(options) => flat::measure(&bench, options, &mut report).await?,
         Benchmark::Release(options) => release::measure(&bench, options, &mut report).await?,
         Benchmark::Slow => slow::measure(&bench, &mut report).await?,
+        Benchmark::Sockets(options) => sockets::measure(&bench, options, &mut report).await?,
         Benchmark::All => {
             events::measure(&bench, &EventsOptions::default(), &mut report).await?;
             release::measure(&bench, &ReleaseOptions::default(), &mut report).await?;
             flat::measure(&bench, &FlatOptions::default(), &mut report).await?;
             slow::measure(&bench, &mut report).await?;
+            sockets::measure(&bench, &SocketOptions::default(), &mut report).await?;
         }
-        Benchmark::EchoServer | Benchmark::CommitLoop(_) => unreachable!("these never come here"),
+        Benchmark::EchoServer | Benchmark::BareServer | Benchmark::CommitLoop(_) => {
+            unreachable!("these never come here")
+        }
     }
     report.print(bench.options.json)
 }

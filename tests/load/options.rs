@@ -46,11 +46,16 @@ pub(crate) enum Benchmark {
     Release(ReleaseOptions),
     /// What clients that drip bytes can do.
     Slow,
+    /// What sockets deliver, how fast, and what they cost.
+    Sockets(SocketOptions),
     /// All of them.
     All,
     /// The bare web framework: one of the things that the server is compared with.
     #[command(hide = true)]
     EchoServer,
+    /// The bare loop-back: another one.
+    #[command(hide = true)]
+    BareServer,
     /// The bare database: the other one.
     #[command(hide = true)]
     CommitLoop(CommitOptions),
@@ -102,6 +107,26 @@ pub(crate) struct ReleaseOptions {
     /// Decisions timed one at a time: 1,000 unless said, 200 if quick.
     #[arg(long)]
     pub(crate) samples: Option<usize>,
+}
+
+/// How many sockets there are.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct SocketOptions {
+    /// Subscribers of one channel: 1,100,1000 unless said.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) subscribers: Vec<usize>,
+
+    /// How often each figure is taken: 3 unless said, 1 if quick.
+    #[arg(long)]
+    pub(crate) takes: Option<usize>,
+
+    /// Stored events that are read back: 100,000 unless said, 20,000 if quick.
+    #[arg(long)]
+    pub(crate) events: Option<usize>,
+
+    /// Sockets on which nothing happens: 10,000 unless said, 2,000 if quick.
+    #[arg(long)]
+    pub(crate) sockets: Option<usize>,
 }
 
 /// What the commit loop does.

@@ -254,7 +254,7 @@ async fn release_all(phone: &mut Phone, parked: &mut Parked) -> Result<f64> {
 }
 
 /// Milliseconds of one exchange with the bare web framework, over loopback: p50 and p99.
-async fn ping(bench: &Bench, samples: usize) -> Result<(f64, f64)> {
+pub(crate) async fn ping(bench: &Bench, samples: usize) -> Result<(f64, f64)> {
     let echo = Listening::echo(bench).await?;
     let request = echo_request(&event_body(Uuid::new_v4(), Uuid::new_v4()));
     let mut connection = Connection::open(&echo.address).await?;

@@ -58,6 +58,12 @@ impl Listening {
         Self::start(bench.machine.command(&own).arg("echo-server")).await
     }
 
+    /// The bare loop-back.
+    pub(crate) async fn bare(bench: &Bench) -> Result<Self> {
+        let own = std::env::current_exe().context("finding this program")?;
+        Self::start(bench.machine.command(&own).arg("bare-server")).await
+    }
+
     pub(crate) async fn stop(mut self) -> Result<()> {
         self.child.kill().await.context("ending a program")
     }
@@ -85,7 +91,7 @@ impl Server {
             .env("PORT", "0")
             .env("WS_PORT", "0")
             .env("FLIGHTDECK_DATA_DIR", folder.path())
-            .env("FLIGHTDECK_LOG", "warn")
+            .env("FLIGHTDECK_LOG", "error")
             .envs(
                 ["EVENTS_PER_MINUTE", "EVENTS_PER_HOUR", "APPROVALS_PER_MINUTE", "DEVICE_REQUESTS_PER_MINUTE"]
                     .map(|limit| (format!("FLIGHTDECK_RATE_{limit}"), "0")),

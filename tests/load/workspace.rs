@@ -45,7 +45,7 @@ pub(crate) struct Phone {
 }
 
 impl Phone {
-    async fn open(address: &str, token: &str) -> Result<Self> {
+    pub(crate) async fn open(address: &str, token: &str) -> Result<Self> {
         let connection = Connection::open(address).await?;
         Ok(Self { address: address.to_owned(), connection, used_at: Instant::now(), token: token.to_owned() })
     }
