@@ -235,7 +235,7 @@ pub enum HubServerMessage {
     /// A client that subscribed with `since_seq` has everything there is; what comes now is live.
     #[serde(rename = "synced")]
     Synced(types::HubSynced),
-    /// Events that a client asked for with `since_seq` are not to be had.
+    /// Events that a client asked for with `since_seq`, or that an agent missed while it was away, are not to be had.
     #[serde(rename = "gap")]
     Gap(types::HubGap),
     /// Asks for a `pong`; a sign of life.

@@ -2,12 +2,12 @@
 
 use super::GapReason;
 
-/// Events that a client asked for with `since_seq` are not to be had.
+/// Events that a client asked for with `since_seq`, or that an agent missed while it was away, are not to be had.
 #[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct HubGap {
     /// The channel.
     pub channel: String,
-    /// The position asked for.
+    /// The position asked for, or up to which the agent has everything.
     #[oai(validator(minimum(value = "0")))]
     #[schemars(range(min = 0_u64))]
     pub since_seq: u64,

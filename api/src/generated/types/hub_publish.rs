@@ -6,7 +6,8 @@ use crate::support::{JsonValue, Location, Problems, Validate};
 /// Publishes an event on a channel.
 #[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct HubPublish {
-    /// The channel. On that of an agent everybody may talk to the agent; only the agent itself can follow it.
+    /// The channel. On that of an agent everybody may talk to the agent; only the agent itself can follow it. Nobody
+    /// publishes on `metrics`.
     #[oai(validator(max_length = 200))]
     #[schemars(length(max = 200))]
     pub channel: String,

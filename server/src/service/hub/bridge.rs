@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use flightdeck_api::support::ApiError;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -31,7 +32,10 @@ const QUEUE: usize = 4_096;
 const BATCH: usize = 256;
 
 /// Bytes of an event's name.
-const LONGEST_NAME: usize = 128;
+const LONGEST_NAME: usize = 64;
+
+/// How the names of Flightdeck's own decisions begin: nobody else makes any.
+const RESERVED: &str = "approval.";
 
 /// Attempts to write, and the pause between two.
 const ATTEMPTS: u32 = 20;
@@ -102,12 +106,20 @@ async fn write(hub: &Hub, mut waiting: mpsc::Receiver<NewEvent>) {
 
 /// The events that a notification becomes: one on its channel, and a copy on `global`.
 fn read(payload: &str, now: i64) -> Result<Vec<NewEvent>, &'static str> {
+    // Text that is kept as it is must be readable to those who get it: no number too large, nothing nested too deeply.
+    serde_json::from_str::<Value>(payload).map_err(|_| "it is not JSON that everybody can read")?;
     let foreign: Foreign<'_> =
         serde_json::from_str(payload).map_err(|_| "it is not an object with `channel`, `event` and `data`")?;
     let channel = Channel::parse(&foreign.channel).ok_or("its channel is none of the hub's")?;
+    if channel.is_metrics() {
+        return Err("nobody but the hub itself tells metrics");
+    }
     let name = foreign.event;
-    if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
+    if !is_name(&name) {
         return Err("its event has no proper name");
+    }
+    if name.starts_with(RESERVED) {
+        return Err("its event has a name that is Flightdeck's own");
     }
     let data = foreign.data.map_or("null", RawValue::get);
     let mut channels = vec![channel];
@@ -123,6 +135,12 @@ fn read(payload: &str, now: i64) -> Result<Vec<NewEvent>, &'static str> {
         payload: data.to_owned(),
     };
     Ok(channels.iter().map(event).collect())
+}
+
+/// Whether an event can have this name: `[a-z][a-z0-9_.]*`, and not too long.
+fn is_name(text: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'.');
+    text.len() <= LONGEST_NAME && text.starts_with(|first: char| first.is_ascii_lowercase()) && text.bytes().all(letter)
 }
 
 #[cfg(test)]
@@ -159,8 +177,22 @@ mod tests {
             r#"{"channel":"global","event":"","data":1}"#,
             r#"{"channel":"global","event":"a\u0000b","data":1}"#,
             r#"{"channel":"global","event":"x","data":}"#,
+            r#"{"channel":"global","event":"x","data":1e999}"#,
+            r#"{"channel":"global","event":"x","data":"\ud800"}"#,
+            r#"{"channel":"global","event":"X","data":1}"#,
+            r#"{"channel":"global","event":".x","data":1}"#,
+            r#"{"channel":"global","event":"a b","data":1}"#,
+            r#"{"channel":"global","event":"approval.decided","data":1}"#,
+            r#"{"channel":"metrics","event":"metric.update","data":1}"#,
         ] {
             assert!(read(payload, 5).is_err(), "{payload}");
         }
+        let named = |name: &str| read(&format!(r#"{{"channel":"global","event":"{name}"}}"#), 5);
+        assert!(named(&"a".repeat(64)).is_ok() && named(&"a".repeat(65)).is_err());
+        let nested = |depth| {
+            let data = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+            read(&format!(r#"{{"channel":"global","event":"x","data":{data}}}"#), 5)
+        };
+        assert!(nested(100).is_ok() && nested(127).is_err() && nested(3_000).is_err());
     }
 }

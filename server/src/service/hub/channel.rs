@@ -67,6 +67,11 @@ impl Channel {
         &self.name
     }
 
+    /// Whether it is the own channel of another agent than this one.
+    pub(super) fn is_of_another(&self, agent_id: &str) -> bool {
+        self.agent().is_some_and(|own| own != agent_id)
+    }
+
     /// The agent whose own channel it is.
     #[must_use]
     pub fn agent(&self) -> Option<&str> {
@@ -78,7 +83,8 @@ impl Channel {
         matches!(self.kind, Kind::Global)
     }
 
-    pub(super) const fn is_metrics(&self) -> bool {
+    #[must_use]
+    pub const fn is_metrics(&self) -> bool {
         matches!(self.kind, Kind::Metrics)
     }
 

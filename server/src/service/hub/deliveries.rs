@@ -25,6 +25,13 @@ pub(super) struct Delivery<S> {
     sends: u8,
 }
 
+impl<S> Delivery<S> {
+    /// When it was sent last.
+    pub(super) const fn sent_at(&self) -> i64 {
+        self.due - PATIENCE
+    }
+}
+
 /// The deliveries of one client, the one that is due first in front: each is due the same time after it was sent.
 #[derive(Debug)]
 pub(super) struct Deliveries<S> {

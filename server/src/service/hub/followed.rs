@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::progress::Progress;
+use super::progress::{MOST as MOST_OPEN, Progress};
 use crate::log::Subscription;
 
 /// Whether the client is told of an event.
@@ -30,6 +30,9 @@ pub(super) struct Followed {
     /// How far the agent was when it came: of the events up to `begins` it is told what is tracked and not done with.
     former: Option<Box<Progress>>,
     history: History,
+    /// The places of what was sent as often as it ever is, while nobody is known to have been at the other end. The
+    /// first of them: those after them are not done with either way, see [`Progress::new`].
+    unheard: Vec<i64>,
     saved: i64,
     unsaved: bool,
 }
@@ -59,6 +62,7 @@ impl Followed {
             had: begins,
             former: None,
             history: History::None,
+            unheard: Vec::new(),
             saved: begins,
             unsaved: false,
         }
@@ -153,7 +157,8 @@ impl Followed {
             self.begins = self.begins.min(next - 1);
             self.had = self.begins;
         }
-        asked
+        // An agent that comes back lacks what it has not acknowledged.
+        asked || self.former.is_some()
     }
 
     /// Everything up to `seq` has come; says whether the client is told.
@@ -164,6 +169,18 @@ impl Followed {
             History::Asked { reading, .. } => std::mem::replace(reading, false),
             History::None => false,
         }
+    }
+
+    /// An event is not sent any more, and may never have arrived.
+    pub(super) fn give_up(&mut self, seq: i64) {
+        if self.unheard.len() <= MOST_OPEN {
+            self.unheard.push(seq);
+        }
+    }
+
+    /// The client lives: what was given up before has arrived. Says whether that changes anything.
+    pub(super) fn heard(&mut self) -> bool {
+        !std::mem::take(&mut self.unheard).is_empty()
     }
 
     pub(super) const fn mark_unsaved(&mut self) {
@@ -184,6 +201,7 @@ impl Followed {
 
     /// How far the agent is.
     pub(super) fn progress(&self, open: impl Iterator<Item = i64>) -> Progress {
+        let open = open.chain(self.unheard.iter().copied());
         let progress = match &self.former {
             None => Progress::new(self.seen, open),
             // What it lacked and has not been told yet, it lacks still.

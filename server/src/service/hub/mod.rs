@@ -29,10 +29,10 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use crate::clock::Clock;
-use crate::log::{Append, Appended, LiveEvent, Log};
+use crate::log::{Append, Appended, LiveEvent, Log, WriteError};
 use crate::metrics::Metrics;
-use crate::store::Store;
 use crate::store::events::NewEvent;
+use crate::store::{Store, StoreError};
 use keeper::Keeper;
 
 pub use activity::Activity;
@@ -46,6 +46,9 @@ pub use projection::OnTheHub;
 
 /// How the names of tracked events begin.
 const TRACKED: [&str; 3] = ["task.", "subtask.", "message."];
+
+/// How long a count of channels is good for those who may not see their names, in milliseconds.
+const COUNTED_EVERY: i64 = 1_000;
 
 fn is_tracked(event: &str) -> bool {
     TRACKED.iter().any(|prefix| event.starts_with(prefix))
@@ -67,6 +70,8 @@ struct Parts {
     /// How many connections each agent has that is here.
     agents: Mutex<HashMap<String, usize>>,
     latest_metrics: tokio::sync::Mutex<Option<Arc<LiveEvent>>>,
+    /// When the channels were last counted, and how many there were.
+    counted: Mutex<Option<(i64, usize)>>,
 }
 
 /// How the hub is used.
@@ -74,7 +79,9 @@ struct Parts {
 pub struct Usage {
     /// Connections to this server.
     pub clients: usize,
-    /// Subscribers by channel, on this server.
+    /// Channels that somebody follows on this server.
+    pub active: usize,
+    /// Their subscribers, if the names are asked for.
     pub channels: BTreeMap<String, usize>,
     /// Tracked events that wait for an acknowledgement.
     pub pending: usize,
@@ -94,6 +101,7 @@ impl Hub {
             pending: AtomicUsize::new(0),
             agents: Mutex::default(),
             latest_metrics: tokio::sync::Mutex::default(),
+            counted: Mutex::default(),
         }))
     }
 
@@ -105,21 +113,50 @@ impl Hub {
         self.append(projection::new_event(channel, name, data, self.0.clock.now())).await
     }
 
-    /// How the hub is used now.
+    /// How the hub is used now. Without names it costs next to nothing, however often anybody asks: channels are then
+    /// counted once in [`COUNTED_EVERY`].
     #[must_use]
-    pub fn usage(&self) -> Usage {
-        let prefix = crate::log::channel_stream("");
-        let followers = self.0.log.followers(&prefix).into_iter();
+    pub fn usage(&self, names: bool) -> Usage {
+        let mut channels = BTreeMap::new();
+        let active = if names {
+            let prefix = crate::log::channel_stream("");
+            let followers = self.0.log.followers(&prefix).into_iter();
+            channels.extend(followers.map(|(stream, count)| (stream[prefix.len()..].to_owned(), count)));
+            channels.len()
+        } else {
+            self.count_channels()
+        };
         Usage {
             clients: self.0.clients.load(Ordering::Relaxed),
-            channels: followers.map(|(stream, count)| (stream[prefix.len()..].to_owned(), count)).collect(),
+            active,
+            channels,
             pending: self.0.pending.load(Ordering::Relaxed),
+        }
+    }
+
+    fn count_channels(&self) -> usize {
+        let now = self.0.clock.now();
+        let mut counted = self.0.counted.lock();
+        match *counted {
+            Some((at, count)) if (at..at + COUNTED_EVERY).contains(&now) => count,
+            _ => {
+                let count = self.0.log.followers(&crate::log::channel_stream("")).len();
+                *counted = Some((now, count));
+                count
+            }
         }
     }
 
     async fn append(&self, event: NewEvent) -> Result<(), ApiError> {
         let append = Append { event: Arc::new(event), run: None, claim: None };
-        match self.0.log.append(append, None).await? {
+        let appended = match self.0.log.append(append.clone(), None).await {
+            // Another server was in the way.
+            Err(WriteError::Store(cause)) if matches!(*cause, StoreError::Conflict(_)) => {
+                self.0.log.append(append, None).await
+            }
+            appended => appended,
+        };
+        match appended? {
             Appended::At { .. } => Ok(()),
             // It belongs to no run, and has no key.
             Appended::ForeignRun | Appended::KeyReused => Err(ErrorCode::Internal.into()),

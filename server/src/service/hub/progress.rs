@@ -4,7 +4,7 @@ use crate::store::hub_subscriptions::HubSubscriptionRow;
 
 /// So many places are written down. With more, the agent is taken to be no further than the last of them: it may then get
 /// something twice, and nothing less than once.
-const MOST: usize = 256;
+pub(super) const MOST: usize = 256;
 
 /// Up to which place everything is done with, and which places are not.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -100,15 +100,14 @@ impl HubApi for HubSurface {
 
     async fn get_hub_stats(&self, context: &Context) -> Result<types::HubStats, ApiError> {
         let shown = self.credential(context).await?.is_some();
-        let Usage { clients, channels, pending } = self.hub.usage();
         // Channels are named after agents and sessions.
-        let hidden = !shown && self.environment == Environment::Production;
-        let active = channels.len();
-        let channels = channels.into_iter().filter(|_| !hidden);
+        let names = shown || self.environment != Environment::Production;
+        let Usage { clients, active, channels, pending } = self.hub.usage(names);
         Ok(types::HubStats {
             connected_clients: clients as u64,
             active_channels: active as u64,
             channel_stats: channels
+                .into_iter()
                 .map(|(channel, count)| (channel, i64::try_from(count).unwrap_or(i64::MAX)))
                 .collect(),
             pending_deliveries: pending as u64,

@@ -1,5 +1,6 @@
 //! One connection of the hub's socket.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use flightdeck_api::generated::errors::ErrorCode;
@@ -8,6 +9,7 @@ use flightdeck_api::generated::sockets::hub::{HubParameters, HubServerMessage, H
 use flightdeck_api::generated::types;
 use flightdeck_api::support::{ApiError, Fault, FaultKind, Outbox};
 use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, OptionFuture};
 
 use super::frame;
 use crate::auth::HubTokens;
@@ -20,6 +22,18 @@ use crate::surface::convert;
 const FRAMES: usize = 64;
 const BYTES: usize = 32 << 10;
 
+/// How long a client that needs a token may be without, in milliseconds.
+const PATIENCE: i64 = 10_000;
+
+/// Characters of a client's own text that are repeated to it.
+const REPEATED: usize = 64;
+
+/// Characters of what is said about a faulty message.
+const LONGEST_FAULT: usize = 512;
+
+/// Said to those who publish where only the hub does.
+const METRICS: &str = "Invalid channel: metrics carries the hub's own figures and is only to be read";
+
 type Out = Outbox<HubServerMessage>;
 
 /// One connection.
@@ -30,6 +44,8 @@ pub(in crate::surface) struct Session {
     pub(super) clock: Arc<dyn Clock>,
     /// In development, on this machine, a client is whoever it says.
     pub(super) trusted: bool,
+    /// Rings when a client that nobody knows has to go; unset for those that are known.
+    pub(super) deadline: Option<BoxFuture<'static, ()>>,
     /// What it said when it connected.
     pub(super) claims: HubParameters,
 }
@@ -72,12 +88,17 @@ impl HubSession for Session {
         if self.trusted && self.client.join(&Channel::global(), None).await.is_err() {
             return Err(CloseCode::Overloaded);
         }
+        if !self.trusted {
+            let (clock, until) = (self.clock.clone(), self.clock.now() + PATIENCE);
+            self.deadline = Some(async move { clock.sleep_until(until).await }.boxed());
+        }
         let client_id = self.client.id().to_owned();
         out.send(HubServerMessage::Connected(types::HubConnected { client_id, timestamp: self.now() }));
         Ok(())
     }
 
     async fn subscribe(&mut self, message: types::HubSubscribe, out: &mut Out) -> Result<(), CloseCode> {
+        self.client.heard();
         let types::HubSubscribe { channel, since_seq, id, .. } = message;
         let done = self.follow(&channel, since_seq).await;
         self.answer(id, done, out);
@@ -85,6 +106,7 @@ impl HubSession for Session {
     }
 
     async fn unsubscribe(&mut self, message: types::HubUnsubscribe, out: &mut Out) -> Result<(), CloseCode> {
+        self.client.heard();
         let done = match Channel::parse(&message.channel) {
             Some(channel) => self.client.leave(&channel).await.map_err(Refused::from),
             None => Err(Refused::channel(&message.channel)),
@@ -94,6 +116,7 @@ impl HubSession for Session {
     }
 
     async fn publish(&mut self, message: types::HubPublish, out: &mut Out) -> Result<(), CloseCode> {
+        self.client.heard();
         let types::HubPublish { channel, event, data, id, .. } = message;
         let done = self.tell(&channel, event, data.unwrap_or_default().0).await;
         self.answer(id, done, out);
@@ -101,11 +124,15 @@ impl HubSession for Session {
     }
 
     async fn auth(&mut self, message: types::HubAuth, out: &mut Out) -> Result<(), CloseCode> {
+        self.client.heard();
         let id = message.id.clone();
         let done = match self.identify(message) {
             Ok(identity) => self.client.authenticate(identity).await.map_err(Refused::from),
             Err(refused) => Err(refused),
         };
+        if done.is_ok() {
+            self.deadline = None;
+        }
         // Clients look for the code, whether or not they asked for an `ack`.
         if let (Err(refused), Some(_)) = (&done, &id) {
             out.send(frame::fault(refused.code, refused.error.clone(), self.now()));
@@ -115,6 +142,7 @@ impl HubSession for Session {
     }
 
     async fn acknowledge(&mut self, message: types::HubAcknowledge, _: &mut Out) -> Result<(), CloseCode> {
+        self.client.heard();
         // Clients acknowledge everything that has an id, tracked or not.
         if let Some(id) = frame::read_message_id(&message.message_id) {
             self.client.acknowledge(id);
@@ -123,24 +151,30 @@ impl HubSession for Session {
     }
 
     async fn ping(&mut self, _: types::HubPing, out: &mut Out) -> Result<(), CloseCode> {
+        self.client.heard();
         out.send(HubServerMessage::Pong(types::HubPong { timestamp: frame::time(self.now()) }));
         Ok(())
     }
 
     async fn pong(&mut self, _: types::HubPong, _: &mut Out) -> Result<(), CloseCode> {
+        self.client.heard();
         Ok(())
     }
 
     async fn faulty(&mut self, fault: Fault, out: &mut Out) -> Result<(), CloseCode> {
+        self.client.heard();
         let refused = match fault.kind {
             FaultKind::NotJson => Refused::new("PARSE_ERROR", "Failed to parse message"),
             FaultKind::UnknownMessage => {
                 let tag = fault.tag.as_deref().unwrap_or("undefined");
-                Refused::new("UNKNOWN_MESSAGE_TYPE", format!("Unknown message type: {tag}"))
+                Refused::new("UNKNOWN_MESSAGE_TYPE", format!("Unknown message type: {}", cut(tag, REPEATED)))
             }
             FaultKind::InvalidMessage => match unknown_event(&fault) {
-                Some(event) => Refused::new("INVALID_EVENT", format!("Invalid event type: {event}")),
-                None => Refused::new("INVALID_MESSAGE", format!("{}: {}", fault.path, fault.message)),
+                Some(event) => Refused::new("INVALID_EVENT", format!("Invalid event type: {}", cut(event, REPEATED))),
+                None => {
+                    let message = cut(&fault.message, LONGEST_FAULT);
+                    Refused::new("INVALID_MESSAGE", format!("{}: {message}", fault.path))
+                }
             },
         };
         if fault.kind == FaultKind::InvalidMessage {
@@ -152,7 +186,12 @@ impl HubSession for Session {
     }
 
     async fn pending(&mut self, out: &mut Out) -> Result<(), CloseCode> {
-        let mut told = self.client.next().await;
+        let deadline = OptionFuture::from(self.deadline.as_mut());
+        let mut told = tokio::select! {
+            biased;
+            Some(()) = deadline => return Err(CloseCode::Unauthenticated),
+            told = self.client.next() => told,
+        };
         let mut bytes = 0;
         loop {
             bytes += self.put(told.map_err(close_code)?, out);
@@ -226,6 +265,9 @@ impl Session {
     ) -> Result<(), Refused> {
         let channel = Channel::parse(channel).ok_or_else(|| Refused::channel(channel))?;
         self.take_part()?;
+        if channel.is_metrics() {
+            return Err(Refused::new("INVALID_CHANNEL", METRICS));
+        }
         Ok(self.hub.publish(&channel, event, data.to_string()).await?)
     }
 
@@ -296,7 +338,12 @@ const fn close_code(end: End) -> CloseCode {
 /// The name that was to be published and is none.
 fn unknown_event(fault: &Fault) -> Option<&str> {
     let rest = fault.message.strip_prefix("unknown variant `").filter(|_| fault.path == "/event")?;
-    rest.rsplit_once("`, expected one of").map(|(event, _)| event)
+    Some(rest.rsplit_once("`, expected one of").map_or(rest, |(event, _)| event))
+}
+
+/// The beginning of a text that may be of any length.
+fn cut(text: &str, longest: usize) -> Cow<'_, str> {
+    text.char_indices().nth(longest).map_or(Cow::Borrowed(text), |(end, _)| format!("{}…", &text[..end]).into())
 }
 
 #[cfg(test)]
@@ -314,5 +361,12 @@ mod tests {
         }
         let fault = HubClientMessage::decode(r#"{"type":"publish","channel":"global","event":5}"#).expect_err("wrong");
         assert_eq!(unknown_event(&fault), None, "{fault:?}");
+    }
+
+    #[test]
+    fn long_texts_are_not_repeated_in_full() {
+        let short = "é".repeat(REPEATED);
+        assert_eq!(cut(&short, REPEATED), short);
+        assert_eq!(cut(&short.repeat(2), REPEATED), format!("{short}…"));
     }
 }

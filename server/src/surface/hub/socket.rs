@@ -33,6 +33,7 @@ impl HubSocket for HubSockets {
             tokens: self.tokens.clone(),
             clock: self.clock.clone(),
             trusted: self.authority.is_local(context),
+            deadline: None,
             claims: parameters,
         })
     }

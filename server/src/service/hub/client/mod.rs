@@ -3,23 +3,22 @@
 //! Its agent, once it is known, is on those channels also while it is away. When it comes back it gets what is tracked and
 //! not acknowledged, before what is new; a client that keeps its own place in a channel gets everything after that place.
 
-use std::collections::{BTreeMap, VecDeque};
+mod joining;
+mod time;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use flightdeck_api::generated::types::HubEventName;
-use flightdeck_api::support::{ApiError, Frame};
+use flightdeck_api::support::Frame;
 use uuid::Uuid;
 
 use super::alarm::{Alarm, monotonic};
-use super::channel::Channel;
-use super::deliveries::{Deliveries, Due};
+use super::deliveries::Deliveries;
 use super::followed::{Followed, Verdict};
-use super::membership::{MOST, Refusal, Seat};
-use super::progress::Progress;
 use super::{Hub, is_tracked};
-use crate::log::{Encoding, GapReason, Item, LiveEvent, Reader, ReaderLimits, Start, Subscription};
+use crate::log::{Encoding, GapReason, Item, LiveEvent, Reader, ReaderLimits, Subscription};
 use crate::store::StoreError;
 use crate::store::events::EventRow;
 
@@ -52,7 +51,7 @@ pub enum Told {
     Event(Frame),
     /// It asked for history, and has everything up to `seq` now.
     Synced { channel: Arc<str>, seq: i64 },
-    /// It asked for history that is not to be had.
+    /// It asked for history that is not to be had, or its agent missed it.
     Gap { channel: Arc<str>, since: i64, next: i64, reason: GapReason },
 }
 
@@ -106,6 +105,10 @@ pub struct Client {
     alarm: Alarm,
     /// When what is not saved has to be.
     save_at: Option<i64>,
+    /// When the client last gave a sign of life, by the monotonic clock.
+    heard_at: i64,
+    /// Whether something was given up since.
+    unheard: bool,
     /// Failures in a row to read history.
     failures: u8,
     ended: Option<End>,
@@ -131,6 +134,8 @@ impl Client {
             told: VecDeque::new(),
             alarm: Alarm::default(),
             save_at: None,
+            heard_at: 0,
+            unheard: false,
             failures: 0,
             ended: None,
         }
@@ -145,99 +150,6 @@ impl Client {
     #[must_use]
     pub const fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
-    }
-
-    /// Follows a channel from now on, or from the event after `since`. Once this returns, nothing that is published on it
-    /// is missed.
-    ///
-    /// # Errors
-    /// If it follows too many already, or the database can't be reached.
-    pub async fn join(&mut self, channel: &Channel, since: Option<i64>) -> Result<(), Refusal> {
-        if let Some(index) = self.index_of(channel.name()) {
-            if let Some(since) = since {
-                self.begin_anew(index, since);
-            }
-            return Ok(());
-        }
-        if self.followed.len() >= MOST {
-            return Err(Refusal::TooMany);
-        }
-        if let Some(identity) = &self.identity {
-            let seat = self.hub.add_seat(&identity.agent_id, channel, since).await?;
-            match since {
-                Some(since) => self.follow_from(channel, since),
-                None => self.take_seat(seat),
-            }
-        } else if let Some(since) = since {
-            self.follow_from(channel, since);
-        } else {
-            self.follow_now(channel).await?;
-        }
-        if channel.is_metrics() {
-            self.tell_metrics().await;
-        }
-        Ok(())
-    }
-
-    /// Leaves a channel, and so does its agent.
-    ///
-    /// # Errors
-    /// If the database can't be reached.
-    pub async fn leave(&mut self, channel: &Channel) -> Result<(), ApiError> {
-        let Some(index) = self.index_of(channel.name()) else { return Ok(()) };
-        if let Some(identity) = &self.identity {
-            self.hub.give_up_seat(&identity.agent_id, channel.name()).await?;
-        }
-        self.unfollow(index);
-        Ok(())
-    }
-
-    /// The client is an agent: it is back on its channels.
-    ///
-    /// # Errors
-    /// If the database can't be reached; then nothing has changed.
-    pub async fn authenticate(&mut self, identity: Identity) -> Result<(), Refusal> {
-        let session = identity.session_id.as_deref().and_then(Channel::of_session);
-        if self.identity.as_ref().is_some_and(|known| known.agent_id == identity.agent_id) {
-            // Nobody came: it only goes on.
-            if let Some(session) = session {
-                self.join(&session, None).await?;
-            }
-            self.believe(identity);
-            return Ok(());
-        }
-        let own = Channel::of_agent(&identity.agent_id);
-        let formerly_own = self.identity.as_ref().and_then(|known| Channel::of_agent(&known.agent_id));
-        // What it follows already becomes the agent's, from where it is.
-        let mut wanted: BTreeMap<String, Option<Progress>> = BTreeMap::new();
-        for followed in &self.followed {
-            if formerly_own.as_ref().is_none_or(|own| own.name() != followed.channel()) {
-                let progress = followed.progress(self.deliveries.seqs_of(followed.subscription()));
-                wanted.insert(followed.channel().to_owned(), Some(progress));
-            }
-        }
-        for channel in [own, session, Some(Channel::global())].into_iter().flatten() {
-            wanted.entry(channel.name().to_owned()).or_default();
-        }
-        let came = self.hub.presence(HubEventName::AgentConnected, &self.id, &identity);
-        let seats = self.hub.seat(&identity.agent_id, wanted, came).await?;
-        if let Some(formerly) = self.identity.clone() {
-            self.go(&formerly).await;
-            if let Some(index) = formerly_own.and_then(|channel| self.index_of(channel.name())) {
-                self.unfollow(index);
-            }
-        }
-        self.hub.count_agent(&identity.agent_id);
-        self.believe(identity);
-        let mut metrics = false;
-        for seat in seats {
-            metrics |= Channel::metrics().name() == seat.channel && self.index_of(&seat.channel).is_none();
-            self.take_seat(seat);
-        }
-        if metrics {
-            self.tell_metrics().await;
-        }
-        Ok(())
     }
 
     /// The client has this event.
@@ -309,88 +221,6 @@ impl Client {
         if self.ended.is_none() {
             tokio::time::sleep(PAUSE).await;
         }
-    }
-
-    /// The agent that the client was is gone from this connection.
-    async fn go(&mut self, identity: &Identity) {
-        self.save(&identity.agent_id, true);
-        self.hub.discount_agent(&identity.agent_id);
-        let went = self.hub.presence(HubEventName::AgentDisconnected, &self.id, identity);
-        if let Err(error) = self.hub.append(went).await {
-            tracing::warn!(%error, "could not tell that an agent left the hub");
-        }
-    }
-
-    fn believe(&mut self, identity: Identity) {
-        let clock = &self.hub.0.clock;
-        if let Some(until) = identity.until {
-            self.alarm.set(clock, monotonic(clock) + (until - clock.now()));
-        }
-        self.identity = Some(identity);
-    }
-
-    /// Follows a channel as the agent's seat on it says.
-    fn take_seat(&mut self, Seat { channel, progress, last }: Seat) {
-        let Some(index) = self.index_of(&channel) else {
-            let Some(channel) = Channel::parse(&channel) else { return };
-            let subscription = self.reader.follow(&channel.stream(), Start::After(progress.floor().min(last)));
-            self.followed.push(Followed::seated(subscription, channel.name(), progress, last));
-            return;
-        };
-        // It is followed from now on already. What the agent lacks from earlier times is told with what comes, in order.
-        let followed = &self.followed[index];
-        if !followed.is_behind(&progress) {
-            return;
-        }
-        let (former, stream) = (followed.subscription(), crate::log::channel_stream(&channel));
-        self.reader.unfollow(former);
-        let subscription = self.reader.follow(&stream, Start::After(progress.floor()));
-        self.deliveries.rename(former, subscription);
-        let followed = self.followed.remove(index).seated_again(subscription, progress);
-        self.followed.push(followed);
-    }
-
-    /// Follows a channel for a client that keeps its own place.
-    fn follow_from(&mut self, channel: &Channel, since: i64) {
-        let subscription = self.reader.follow(&channel.stream(), Start::After(since));
-        self.followed.push(Followed::by_position(subscription, channel.name(), since));
-        self.changed(subscription);
-    }
-
-    /// The same where the channel is followed already: the client says what it has, and is believed.
-    fn begin_anew(&mut self, index: usize, since: i64) {
-        let Some(channel) = Channel::parse(self.followed[index].channel()) else { return };
-        self.unfollow(index);
-        self.follow_from(&channel, since);
-    }
-
-    async fn follow_now(&mut self, channel: &Channel) -> Result<(), ApiError> {
-        let subscription = self.reader.follow(&channel.stream(), Start::Now);
-        loop {
-            match self.reader.next().await {
-                Ok(Item::Synced { subscription: synced, seq }) if synced == subscription => {
-                    self.followed.push(Followed::live(subscription, channel.name(), seq));
-                    return Ok(());
-                }
-                Ok(item) => self.items.push_back(item),
-                Err(error) => {
-                    self.reader.unfollow(subscription);
-                    return Err(error.into());
-                }
-            }
-        }
-    }
-
-    fn unfollow(&mut self, index: usize) {
-        let followed = self.followed.remove(index);
-        let before = self.deliveries.len();
-        self.reader.unfollow(followed.subscription());
-        self.deliveries.drop_those_of(followed.subscription());
-        self.hub.0.pending.fetch_sub(before - self.deliveries.len(), Ordering::Relaxed);
-    }
-
-    fn index_of(&self, channel: &str) -> Option<usize> {
-        self.followed.iter().position(|followed| followed.channel() == channel)
     }
 
     fn followed(&mut self, subscription: Subscription) -> Option<&mut Followed> {
@@ -497,79 +327,6 @@ impl Client {
         if self.deliveries.len() > self.limits.events || self.deliveries.bytes() > self.limits.bytes {
             self.ended = Some(End::FellBehind);
         }
-    }
-
-    async fn tell_metrics(&mut self) {
-        match self.hub.latest_metrics().await {
-            Ok(event) => {
-                let subscription =
-                    self.index_of(Channel::metrics().name()).map(|index| self.followed[index].subscription());
-                let told = subscription.and_then(|subscription| self.live(subscription, &event));
-                self.told.extend(told);
-            }
-            Err(error) => tracing::warn!(%error, "could not take the hub's figures"),
-        }
-    }
-
-    /// Does what is due.
-    fn on_time(&mut self) {
-        let clock = self.hub.0.clock.clone();
-        let now = monotonic(&clock);
-        let until = self.identity.as_ref().and_then(|identity| identity.until);
-        if until.is_some_and(|until| clock.now() >= until) {
-            self.ended = Some(End::Expired);
-            return;
-        }
-        while let Some(due) = self.deliveries.next_due(now) {
-            match due {
-                Due::Again(frame) => {
-                    self.hub.0.metrics.hub_delivery("repeated");
-                    self.told.push_back(Told::Event(frame));
-                }
-                Due::Over(delivery) => {
-                    self.hub.0.metrics.hub_delivery("given_up");
-                    self.hub.0.pending.fetch_sub(1, Ordering::Relaxed);
-                    self.changed(delivery.subscription);
-                }
-            }
-        }
-        if self.save_at.is_some_and(|at| at <= now)
-            && let Some(identity) = self.identity.clone()
-        {
-            self.save(&identity.agent_id, false);
-        }
-        let until = until.map(|until| now + (until - clock.now()));
-        for at in [self.deliveries.due(), self.save_at, until].into_iter().flatten() {
-            self.alarm.set(&clock, at);
-        }
-    }
-
-    /// How far the agent is with a channel has changed.
-    fn changed(&mut self, subscription: Subscription) {
-        if self.identity.is_none() {
-            return;
-        }
-        let clock = self.hub.0.clock.clone();
-        let Some(followed) = self.followed(subscription) else { return };
-        followed.mark_unsaved();
-        if self.save_at.is_none() {
-            let at = monotonic(&clock) + UNSAVED;
-            self.save_at = Some(at);
-            self.alarm.set(&clock, at);
-        }
-    }
-
-    /// Hands over how far the agent is: where that is known to have changed, or where it is not as it was saved.
-    fn save(&mut self, agent_id: &str, everything: bool) {
-        self.save_at = None;
-        let now = self.hub.0.clock.now();
-        let deliveries = &self.deliveries;
-        let rows = self.followed.iter_mut().filter_map(|followed| {
-            let open = deliveries.seqs_of(followed.subscription());
-            let progress = followed.progress_to_save(everything, open)?;
-            Some(progress.row(agent_id, followed.channel(), now))
-        });
-        self.hub.0.keeper.put(rows);
     }
 }
 
