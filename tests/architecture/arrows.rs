@@ -80,25 +80,61 @@ fn the_web_framework_stays_at_the_edge() -> Result<()> {
     Ok(())
 }
 
+/// Frames are the edge's: the engine's on the server, the runtime's in the SDK. The stubs only share their bytes.
 #[test]
-fn services_know_no_surface() -> Result<()> {
-    for folder in ["service", "log", "store", "auth"] {
-        let folder = format!("server/src/{folder}");
-        let files = files(&folder)?.into_iter().filter(SourceFile::is_rust);
-        let up: Vec<_> = files.filter(|file| names(&file.text, "crate::surface")).map(|file| file.path).collect();
-        ensure!(up.is_empty(), "these reach up into the surfaces: {up:?}");
+fn websockets_stay_at_the_edge() -> Result<()> {
+    let words = &["tungstenite", "tokio_tungstenite"];
+    nobody("server/src", words, &["server/src/http"])?;
+    nobody("api/src", words, &["api/src/support/socket"])?;
+    nobody("sdk/rust/src", words, &["sdk/rust/src/runtime/socket"])?;
+    for folder in ["codegen/src", "migrations", "sdk/cli"] {
+        nobody(folder, words, &[])?;
+    }
+    Ok(())
+}
+
+/// Fails if code in one of the server's rooms names a room above it.
+fn none_reaches_up(rooms: &[&str], above: &[&str]) -> Result<()> {
+    for room in rooms {
+        let files = files(&format!("server/src/{room}"))?.into_iter().filter(SourceFile::is_rust);
+        let up: Vec<_> = files
+            .filter_map(|file| {
+                let room = above.iter().find(|room| names(&file.text, &format!("crate::{room}")))?;
+                Some(format!("{}: {room}", file.path))
+            })
+            .collect();
+        ensure!(up.is_empty(), "these reach up:\n{}", up.join("\n"));
     }
     Ok(())
 }
 
 #[test]
-fn the_store_and_the_log_know_no_service() -> Result<()> {
-    for folder in ["server/src/log", "server/src/store"] {
-        let files = files(folder)?.into_iter().filter(SourceFile::is_rust);
-        let up: Vec<_> = files.filter(|file| names(&file.text, "crate::service")).map(|file| file.path).collect();
-        ensure!(up.is_empty(), "these reach up into the services: {up:?}");
-    }
-    Ok(())
+fn services_know_no_surface() -> Result<()> {
+    none_reaches_up(&["service", "log", "bus", "store", "auth", "http"], &["surface"])
+}
+
+#[test]
+fn the_log_the_bus_and_the_store_know_no_service() -> Result<()> {
+    none_reaches_up(&["log", "bus", "store"], &["service", "auth", "http"])
+}
+
+/// The log has the bus tell of commits; the bus knows nothing of streams and readers.
+#[test]
+fn the_bus_and_the_store_know_no_log() -> Result<()> {
+    none_reaches_up(&["bus", "store"], &["log"])?;
+    none_reaches_up(&["store"], &["bus"])
+}
+
+/// Services write to the log and read from it; how other servers come to know is none of their business.
+#[test]
+fn services_know_no_bus() -> Result<()> {
+    none_reaches_up(&["service", "surface", "auth"], &["bus"])
+}
+
+/// What moves bytes knows nothing of what they mean.
+#[test]
+fn http_knows_neither_rules_nor_data() -> Result<()> {
+    none_reaches_up(&["http"], &["service", "log", "bus", "store"])
 }
 
 #[test]

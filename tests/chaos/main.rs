@@ -2,5 +2,6 @@
 
 mod crowd;
 mod drip;
+mod followers;
 mod kill;
 mod stop;

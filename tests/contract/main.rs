@@ -8,8 +8,10 @@ mod support;
 // The surfaces.
 mod approvals;
 mod bridge;
+mod companion;
 mod devices;
 mod health;
+mod hub;
 mod mobile;
 mod pairing;
 mod runs;
@@ -22,3 +24,4 @@ mod idempotency;
 mod malformed;
 mod parity;
 mod signatures;
+mod sockets;

@@ -5,6 +5,7 @@
 
 mod nobody;
 mod normal;
+mod sockets;
 mod types;
 
 use anyhow::{Result, ensure};

@@ -1,6 +1,10 @@
 //! Whole journeys through the real programs, started as a person starts them.
 
 mod approval;
+mod companion;
+mod companion_cli;
 mod killed;
 mod machine;
+mod replicas;
 mod start;
+mod watch_cli;

@@ -10,19 +10,30 @@ use url::Url;
 
 use crate::Kind;
 use crate::judge::{self, Exchange};
+use crate::socket::transport::JudgingSockets;
+use crate::socket::{Faults, Line};
 
-/// Starts a client whose answers are judged. It does not repeat anything by itself: a test wants to see each answer.
+/// Starts a client whose answers and frames are judged. It does not repeat anything by itself: a test wants to see each
+/// answer. Frames are read in tasks of the SDK; what is wrong with them is told to `faults`, which the test's server looks
+/// into at its end.
 ///
 /// # Panics
 /// The URL is not one.
 #[must_use = "a builder does nothing until `build` is called"]
-pub fn builder(url: &str, database: Kind, clock: Arc<dyn flightdeck_server::clock::Clock>) -> ClientBuilder {
+pub fn builder(
+    url: &str,
+    database: Kind,
+    clock: Arc<dyn flightdeck_server::clock::Clock>,
+    line: &Line,
+    faults: &Faults,
+) -> ClientBuilder {
     let base = Url::parse(url).expect("the server's address is a URL");
-    let inner = HttpTransport::new(&base).expect("the SDK's transport starts");
+    let transport = || HttpTransport::new(&base).expect("the SDK's transport starts");
     Client::builder()
         .base_url(url)
         .retries(0)
-        .transport(JudgingTransport { inner, database })
+        .transport(JudgingTransport { inner: transport(), database })
+        .socket_transport(JudgingSockets { inner: transport(), database, line: line.clone(), faults: faults.clone() })
         .clock(ServerTime { clock, origin: Instant::now() })
 }
 

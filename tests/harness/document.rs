@@ -8,21 +8,16 @@ use anyhow::{Context, Result, bail};
 use flightdeck_api::generated::OPERATIONS;
 use flightdeck_api::support::OperationInfo;
 use jsonschema::Validator;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+
+use crate::schema;
 
 /// The document as it is generated, and as the server serves it.
 pub const TEXT: &str = include_str!("../../api/src/generated/openapi.json");
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(TEXT).expect("the bundled document is JSON"));
 
-/// The schemas with every object closed: a field that the spec does not name is a fault of the server.
-static CLOSED_SCHEMAS: LazyLock<Value> = LazyLock::new(|| {
-    let mut schemas = DOCUMENT["components"]["schemas"].clone();
-    for schema in schemas.as_object_mut().expect("the document has schemas").values_mut() {
-        close(schema);
-    }
-    schemas
-});
+static CLOSED_SCHEMAS: LazyLock<Value> = LazyLock::new(|| schema::closed(&DOCUMENT));
 
 static VALIDATORS: LazyLock<Mutex<BTreeMap<String, &'static Validator>>> = LazyLock::new(Mutex::default);
 
@@ -111,10 +106,7 @@ pub fn check_refusal(body: &[u8]) -> Result<()> {
 }
 
 fn check(name: &str, schema: &Value, body: &Value) -> Result<()> {
-    let validator = validator(name, schema)?;
-    let faults: Vec<_> =
-        validator.iter_errors(body).map(|error| format!("{}: {error}", error.instance_path())).collect();
-    if faults.is_empty() { Ok(()) } else { bail!("the body is not as declared:\n{}\n{body:#}", faults.join("\n")) }
+    schema::check(validator(name, schema)?, body).context("the body")
 }
 
 /// Compiled once for each answer, and kept: the tests see the same few answers thousands of times.
@@ -123,18 +115,7 @@ fn validator(name: &str, schema: &Value) -> Result<&'static Validator> {
     if let Some(validator) = validators.get(name) {
         return Ok(validator);
     }
-    let mut root = schema.clone();
-    close(&mut root);
-    let root = json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "allOf": [root],
-        "components": {"schemas": *CLOSED_SCHEMAS},
-    });
-    let validator = jsonschema::options()
-        .should_validate_formats(true)
-        .build(&root)
-        .with_context(|| format!("compiling the schema of {name}"))?;
-    let validator = Box::leak(Box::new(validator));
+    let validator = Box::leak(Box::new(schema::compile(name, schema, &CLOSED_SCHEMAS)?));
     validators.insert(name.to_owned(), validator);
     Ok(validator)
 }
@@ -144,22 +125,4 @@ fn resolve(value: &'static Value) -> &'static Value {
         Some(pointer) => DOCUMENT.pointer(pointer).expect("the document's references lead somewhere"),
         None => value,
     }
-}
-
-fn close(schema: &mut Value) {
-    match schema {
-        Value::Object(map) => {
-            let names_properties = map.get("properties").is_some_and(Value::is_object) || is_bare_object(map);
-            if names_properties && !map.contains_key("additionalProperties") {
-                map.insert("additionalProperties".to_owned(), Value::Bool(false));
-            }
-            map.values_mut().for_each(close);
-        }
-        Value::Array(items) => items.iter_mut().for_each(close),
-        _ => {}
-    }
-}
-
-fn is_bare_object(map: &Map<String, Value>) -> bool {
-    map.get("type").and_then(Value::as_str) == Some("object")
 }

@@ -6,10 +6,12 @@ use flightdeck_api::support::OperationInfo;
 use http::HeaderMap;
 use serde_json::Value;
 
-use crate::{Kind, coverage, document};
+use crate::coverage::{self, Aspect};
+use crate::socket::document::{self as sockets, Socket};
+use crate::{Kind, document};
 
 /// What the server serves beside the protocol: the protocol's own document, and the page that shows it.
-const OUTSIDE: [&str; 2] = ["/openapi.json", "/docs"];
+const OUTSIDE: [&str; 3] = ["/openapi.json", "/asyncapi.json", "/docs"];
 
 /// Codes of answers outside any operation.
 const WITHOUT_OPERATION: [ErrorCode; 2] = [ErrorCode::RouteNotFound, ErrorCode::MethodNotAllowed];
@@ -26,6 +28,43 @@ pub struct Exchange<'a> {
     pub body: &'a [u8],
 }
 
+/// What an answer is about.
+#[derive(Debug, Clone, Copy)]
+enum Subject {
+    Operation(&'static OperationInfo),
+    /// A request for a socket that did not open it.
+    Socket(&'static Socket),
+    Nothing,
+}
+
+impl Subject {
+    fn of(exchange: &Exchange<'_>) -> Self {
+        if let Some(operation) = document::find(exchange.method, exchange.path) {
+            return Self::Operation(operation);
+        }
+        match sockets::find(exchange.path).filter(|_| exchange.method == "GET") {
+            Some(socket) => Self::Socket(socket),
+            None => Self::Nothing,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Operation(operation) => operation.id,
+            Self::Socket(socket) => &socket.name,
+            Self::Nothing => "",
+        }
+    }
+
+    fn declares(self, code: ErrorCode) -> bool {
+        match self {
+            Self::Operation(operation) => operation.errors.contains(&code),
+            Self::Socket(socket) => socket.errors.contains(code.as_str()),
+            Self::Nothing => WITHOUT_OPERATION.contains(&code),
+        }
+    }
+}
+
 /// Judges an answer, and notes it for the coverage tests if it is good.
 ///
 /// # Errors
@@ -34,40 +73,55 @@ pub fn judge(exchange: &Exchange<'_>) -> Result<()> {
     if OUTSIDE.iter().any(|prefix| exchange.path == *prefix || exchange.path.starts_with(&format!("{prefix}/"))) {
         return Ok(());
     }
-    let operation = document::find(exchange.method, exchange.path);
-    let code = verdict(exchange, operation).with_context(|| {
+    judge_as(exchange, Subject::of(exchange))
+}
+
+/// Judges the answer to a request that was to open `socket`, at whatever path.
+///
+/// # Errors
+/// The answer breaks the protocol; the message says how.
+pub fn judge_refused_socket(exchange: &Exchange<'_>, socket: &'static Socket) -> Result<()> {
+    judge_as(exchange, Subject::Socket(socket))
+}
+
+fn judge_as(exchange: &Exchange<'_>, subject: Subject) -> Result<()> {
+    let refusal = verdict(exchange, subject).with_context(|| {
         let Exchange { method, path, status, body, .. } = exchange;
-        let name = operation.map_or("no operation", |operation| operation.id);
         format!(
-            "{method} {path} ({name}) answered {status}, which breaks the protocol: {}",
+            "{method} {path} ({:?}) answered {status}, which breaks the protocol: {}",
+            subject.name(),
             String::from_utf8_lossy(body)
         )
     })?;
-    coverage::saw(exchange.database, operation.map(|operation| operation.id), exchange.status, code);
+    match refusal {
+        None => coverage::saw(exchange.database, subject.name(), Aspect::Success, &exchange.status.to_string()),
+        Some(code) => coverage::saw(exchange.database, subject.name(), Aspect::Refusal, code),
+    }
     Ok(())
 }
 
-fn verdict(exchange: &Exchange<'_>, operation: Option<&OperationInfo>) -> Result<Option<&'static str>> {
+fn verdict(exchange: &Exchange<'_>, subject: Subject) -> Result<Option<&'static str>> {
     let request_id = header(exchange, "x-request-id").context("X-Request-Id is missing")?;
     ensure!(!request_id.is_empty(), "X-Request-Id is empty");
-    match operation {
-        Some(operation) => document::check_body(operation, exchange.status, content_type(exchange), exchange.body)?,
-        None => document::check_refusal(exchange.body)?,
+    match subject {
+        Subject::Operation(operation) => {
+            document::check_body(operation, exchange.status, content_type(exchange), exchange.body)?;
+        }
+        Subject::Socket(_) | Subject::Nothing => document::check_refusal(exchange.body)?,
     }
-    if operation.is_some() && (200..300).contains(&exchange.status) {
+    if matches!(subject, Subject::Operation(_)) && (200..300).contains(&exchange.status) {
         return Ok(None);
     }
-    refusal(exchange, operation, request_id).map(Some)
+    refusal(exchange, subject, request_id).map(Some)
 }
 
-fn refusal(exchange: &Exchange<'_>, operation: Option<&OperationInfo>, request_id: &str) -> Result<&'static str> {
+fn refusal(exchange: &Exchange<'_>, subject: Subject, request_id: &str) -> Result<&'static str> {
     let body: Value = serde_json::from_slice(exchange.body)?;
     let text = body["code"].as_str().unwrap_or_default();
     let code = ErrorCode::ALL.iter().copied().find(|code| code.as_str() == text);
     let code = code.with_context(|| format!("the code {text:?} is not in the catalogue"))?;
 
-    let allowed = operation.map_or(&WITHOUT_OPERATION[..], |operation| operation.errors);
-    ensure!(allowed.contains(&code), "the code {text} is not declared here");
+    ensure!(subject.declares(code), "the code {text} is not declared here");
     ensure!(code.status() == exchange.status, "the code {text} belongs to the status {}", code.status());
     ensure!(body["action"] == code.action(), "the action is not the catalogue's");
     ensure!(body["request_id"] == request_id, "the body names another request than X-Request-Id, {request_id}");

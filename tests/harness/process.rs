@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 
 use crate::client;
 use crate::database::{Kind, TestDatabase};
+use crate::socket::{Faults, Line};
 
 /// A running server program. It is killed when this is dropped.
 #[derive(Debug)]
@@ -19,6 +20,14 @@ pub struct ServerProcess {
     child: Child,
     url: String,
     output: Arc<Mutex<String>>,
+    /// What was wrong with frames that the SDK read.
+    faults: Faults,
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        self.faults.check();
+    }
 }
 
 /// Where a program of the workspace is.
@@ -65,6 +74,7 @@ impl ServerProcess {
         let mut child = Command::new(program("flightdeck-server")?)
             .env_clear()
             .env("PORT", "0")
+            .env("WS_PORT", "0")
             .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -80,7 +90,7 @@ impl ServerProcess {
             let status = child.wait().await.context("waiting for the server's end")?;
             bail!("the server ended with {status} before it listened:\n{}", text(&output));
         };
-        Ok(Self { child, url, output })
+        Ok(Self { child, url, output, faults: Faults::default() })
     }
 
     /// Where it listens, e.g. `http://127.0.0.1:40123`.
@@ -95,7 +105,7 @@ impl ServerProcess {
     /// Never: the settings are right.
     #[must_use]
     pub fn client(&self, database: Kind) -> Client {
-        let builder = client::builder(&self.url, database, Arc::new(SystemClock));
+        let builder = client::builder(&self.url, database, Arc::new(SystemClock), &Line::default(), &self.faults);
         builder.build().expect("the client's settings are right")
     }
 

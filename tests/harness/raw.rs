@@ -14,6 +14,10 @@ use uuid::Uuid;
 /// An answer that takes longer counts as none. Above every timeout that a test asks the server for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The key and the answer to it that RFC 6455 has as its example.
+const SOCKET_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+pub(crate) const SOCKET_ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
 /// A request. Nothing is added to it but `Host`, `Connection: close` and `Content-Length`, and those only where they
 /// are not given.
 #[derive(Debug, Clone)]
@@ -46,6 +50,16 @@ impl Request {
     #[must_use]
     pub fn get(target: impl Into<String>) -> Self {
         Self::new("GET", target)
+    }
+
+    /// What a WebSocket client begins with.
+    #[must_use]
+    pub fn socket(target: impl Into<String>) -> Self {
+        Self::get(target)
+            .header("Connection", "Upgrade")
+            .header("Upgrade", "websocket")
+            .header("Sec-WebSocket-Version", "13")
+            .header("Sec-WebSocket-Key", SOCKET_KEY)
     }
 
     /// `POST` with a JSON body.
@@ -131,7 +145,7 @@ impl Request {
         self.target.split('?').next().unwrap_or_default()
     }
 
-    fn encode(&self, address: &str) -> Vec<u8> {
+    pub(crate) fn encode(&self, address: &str) -> Vec<u8> {
         let mut bytes = format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes();
         let mut line = |name: &str, value: &[u8]| {
             bytes.extend_from_slice(name.as_bytes());
@@ -192,7 +206,11 @@ pub async fn exchange(address: &str, bytes: &[u8]) -> Result<Option<Answer>> {
 /// # Errors
 /// What comes is not HTTP.
 pub async fn read_answer(stream: &mut TcpStream) -> Result<Option<Answer>> {
-    let mut received = Vec::new();
+    read_rest(stream, Vec::new()).await
+}
+
+/// Reads the rest of an answer whose beginning is there already.
+pub(crate) async fn read_rest(stream: &mut TcpStream, mut received: Vec<u8>) -> Result<Option<Answer>> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         if let Some(answer) = parse(&received, false)? {
@@ -215,6 +233,12 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// An answer that has nothing but a head.
+    pub(crate) fn from_head(head: &[u8]) -> Result<Self> {
+        let (status, headers) = parse_head(head)?;
+        Ok(Self { status, headers, body: Vec::new() })
+    }
+
     /// The body as JSON; null if it is not.
     #[must_use]
     pub fn json(&self) -> Value {
@@ -249,22 +273,10 @@ impl Answer {
 /// Parses an answer if it is all there. `ended`: nothing more will come.
 fn parse(received: &[u8], ended: bool) -> Result<Option<Answer>> {
     let Some(head_length) = received.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
-    let head = std::str::from_utf8(&received[..head_length]).context("the answer's head is not text")?;
     let rest = &received[head_length + 4..];
-    let mut lines = head.split("\r\n");
-    let status_line = lines.next().unwrap_or_default();
-    let status: u16 = status_line
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok())
-        .with_context(|| format!("{status_line:?} is not a status line"))?;
+    let (status, headers) = parse_head(&received[..head_length])?;
     if (100..200).contains(&status) {
         return parse(rest, ended);
-    }
-    let mut headers = HeaderMap::new();
-    for line in lines {
-        let (name, value) = line.split_once(':').with_context(|| format!("{line:?} is not a header"))?;
-        headers.append(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(value.trim())?);
     }
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let body = if text("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
@@ -282,6 +294,24 @@ fn parse(received: &[u8], ended: bool) -> Result<Option<Answer>> {
         None if ended => bail!("the answer ends in the middle: {}", String::from_utf8_lossy(received)),
         None => Ok(None),
     }
+}
+
+/// An answer's status and headers.
+fn parse_head(head: &[u8]) -> Result<(u16, HeaderMap)> {
+    let head = std::str::from_utf8(head).context("the answer's head is not text")?;
+    let mut lines = head.trim_end().split("\r\n");
+    let status_line = lines.next().unwrap_or_default();
+    let status: u16 = status_line
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .with_context(|| format!("{status_line:?} is not a status line"))?;
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        let (name, value) = line.split_once(':').with_context(|| format!("{line:?} is not a header"))?;
+        headers.append(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(value.trim())?);
+    }
+    Ok((status, headers))
 }
 
 fn dechunk(mut rest: &[u8]) -> Result<Option<Vec<u8>>> {

@@ -31,6 +31,26 @@ macro_rules! for_each_database {
     )+};
 }
 
+/// Turns each `async fn name() -> Result<()>` into one test, `name::postgres`: what only several servers on one database do.
+#[macro_export]
+macro_rules! on_postgres {
+    ($($(#[$attribute:meta])* async fn $name:ident() $body:block)+) => {$(
+        $(#[$attribute])*
+        async fn $name() -> anyhow::Result<()> {
+            $body
+            #[allow(unreachable_code, reason = "a body may end with an error")]
+            Ok(())
+        }
+
+        mod $name {
+            #[test]
+            fn postgres() {
+                $crate::block_on(super::$name());
+            }
+        }
+    )+};
+}
+
 /// Runs a test's body on a runtime of its own.
 ///
 /// # Panics

@@ -10,11 +10,15 @@ use flightdeck_sdk::Client;
 use flightdeck_server::Running;
 use flightdeck_server::clock::{Clock, ManualClock, SystemClock};
 use flightdeck_server::config::Config;
+use tokio::net::TcpSocket;
+use tokio::runtime::Handle;
 
 use crate::client;
 use crate::database::{Kind, TestDatabase};
 use crate::judge::{self, Exchange};
 use crate::raw::{Answer, Request};
+use crate::socket::document as sockets;
+use crate::socket::{Faults, Line, Opened, RawSocket};
 use crate::workspace::PairedWorkspace;
 
 /// What is special about a test's server.
@@ -38,6 +42,9 @@ impl TestOptions {
             ("FLIGHTDECK_RATE_APPROVALS_PER_MINUTE", "0"),
             ("FLIGHTDECK_RATE_PAIRINGS_PER_MINUTE", "0"),
             ("FLIGHTDECK_RATE_DEVICE_REQUESTS_PER_MINUTE", "0"),
+            // The hub's own port is for the tests that are about it.
+            ("FLIGHTDECK_HUB_PORT", "off"),
+            ("WS_PORT", "0"),
             // What a power cut would take away is for the chaos tests; everything else need not wait for the disk.
             ("FLIGHTDECK_SQLITE_SYNC", "normal"),
         ];
@@ -54,11 +61,20 @@ impl TestOptions {
         self
     }
 
+    /// Leaves a setting at the server's default.
+    #[must_use]
+    pub fn unset(mut self, name: &str) -> Self {
+        self.settings.retain(|(present, _)| present != name);
+        self
+    }
+
     /// Production mode, with the secrets that it asks for.
     #[must_use]
     pub fn production(self) -> Self {
         self.set("FLIGHTDECK_ENV", "production")
             .set("HMAC_SECRET", SERVER_SECRET)
+            .set("COMPANION_TOKEN", COMPANION_TOKEN)
+            .set("WS_AUTH_SECRET", HUB_SECRET)
             .set("FLIGHTDECK_SEAL_KEY", "0123456789abcdef".repeat(4))
     }
 
@@ -73,6 +89,15 @@ impl TestOptions {
 /// The `HMAC_SECRET` of servers in production mode.
 pub const SERVER_SECRET: &str = "a-test-secret-of-sixty-four-characters-0123456789abcdef012345678";
 
+/// The `COMPANION_TOKEN` of servers in production mode.
+pub const COMPANION_TOKEN: &str = "a-test-token-of-the-companion-0123456789abcdef";
+
+/// The `WS_AUTH_SECRET` of servers in production mode.
+pub const HUB_SECRET: &str = "a-test-secret-of-the-hub-0123456789abcdef012345";
+
+/// Why a server has a database.
+const UNTIL_ITS_END: &str = "a server has a database until its end";
+
 /// A running server.
 pub struct TestServer {
     running: Option<Running>,
@@ -81,8 +106,10 @@ pub struct TestServer {
     options: TestOptions,
     manual: Option<ManualClock>,
     clock: Arc<dyn Clock>,
-    /// Dropped last: the server may still look at it.
-    database: TestDatabase,
+    /// What was wrong with frames that the SDK read.
+    faults: Faults,
+    /// Dropped after the server has ended: it would go on looking for it.
+    database: Option<TestDatabase>,
 }
 
 impl TestServer {
@@ -105,14 +132,23 @@ impl TestServer {
             Some(manual) => Arc::new(manual.clone()),
             None => Arc::new(SystemClock),
         };
-        let mut server =
-            Self { running: None, address: String::new(), url: String::new(), options, manual, clock, database };
+        let mut server = Self {
+            running: None,
+            address: String::new(),
+            url: String::new(),
+            options,
+            manual,
+            clock,
+            faults: Faults::default(),
+            database: Some(database),
+        };
         server.run().await?;
         Ok(server)
     }
 
     async fn run(&mut self) -> Result<()> {
-        let config = config(self.database.url(), self.database.folder(), &self.options.settings)?;
+        let database = self.own_database();
+        let config = config(database.url(), database.folder(), &self.options.settings)?;
         let running = flightdeck_server::start(config, self.clock.clone()).await.context("starting the server")?;
         self.url = running.url().trim_end_matches('/').to_owned();
         self.address = self.url.trim_start_matches("http://").to_owned();
@@ -142,6 +178,12 @@ impl TestServer {
         &self.url
     }
 
+    /// Where the hub's own port is, if it has one.
+    #[must_use]
+    pub fn hub_url(&self) -> Option<&str> {
+        self.running.as_ref()?.hub_url()
+    }
+
     /// Host and port.
     #[must_use]
     pub fn address(&self) -> &str {
@@ -149,8 +191,15 @@ impl TestServer {
     }
 
     /// Its database.
+    ///
+    /// # Panics
+    /// Never: it has one until its end.
     pub const fn database(&mut self) -> &mut TestDatabase {
-        &mut self.database
+        self.database.as_mut().expect(UNTIL_ITS_END)
+    }
+
+    const fn own_database(&self) -> &TestDatabase {
+        self.database.as_ref().expect(UNTIL_ITS_END)
     }
 
     /// How many rows a table of its database has.
@@ -158,7 +207,7 @@ impl TestServer {
     /// # Errors
     /// There is no such table.
     pub async fn count(&self, table: &str) -> Result<i64> {
-        self.database.count(table).await
+        self.own_database().count(table).await
     }
 
     /// The server's time, in Unix milliseconds.
@@ -191,7 +240,13 @@ impl TestServer {
     /// A client without credentials.
     #[must_use]
     pub fn client(&self) -> Client {
-        let builder = client::builder(&self.url, self.database.kind(), self.clock.clone());
+        self.client_over(&Line::default())
+    }
+
+    /// The same, with sockets over a line that the test may cut.
+    #[must_use]
+    pub fn client_over(&self, line: &Line) -> Client {
+        let builder = client::builder(&self.url, self.own_database().kind(), self.clock.clone(), line, &self.faults);
         builder.build().expect("the client's settings are right")
     }
 
@@ -213,13 +268,51 @@ impl TestServer {
         Ok(answer)
     }
 
+    /// Opens the socket that is at a request's path by hand. What comes is judged.
+    ///
+    /// # Errors
+    /// It is refused, or there is no answer.
+    ///
+    /// # Panics
+    /// There is no socket at that path.
+    pub async fn open(&self, request: &Request) -> Result<RawSocket> {
+        self.try_open(request).await?.socket()
+    }
+
+    /// Tries to open the socket that is at a request's path.
+    ///
+    /// # Errors
+    /// There is no answer, or it breaks the protocol.
+    ///
+    /// # Panics
+    /// There is no socket at that path.
+    pub async fn try_open(&self, request: &Request) -> Result<Opened> {
+        let socket = sockets::find(request.path()).expect("the path is that of a socket");
+        RawSocket::open(&self.address, request, socket, self.own_database().kind()).await
+    }
+
+    /// Like [`open`](Self::open), for a client whose operating system keeps hardly anything that it has not read.
+    ///
+    /// # Errors
+    /// It is refused, or there is no answer.
+    ///
+    /// # Panics
+    /// There is no socket at that path.
+    pub async fn open_narrow(&self, request: &Request) -> Result<RawSocket> {
+        let socket = sockets::find(request.path()).expect("the path is that of a socket");
+        let connection = TcpSocket::new_v4().context("making a connection")?;
+        connection.set_recv_buffer_size(4 * 1024).context("making its buffer small")?;
+        let stream = connection.connect(self.address.parse().context("the server's address")?).await?;
+        RawSocket::open_on(stream, request, socket, self.own_database().kind()).await?.socket()
+    }
+
     /// Judges an answer that came by other ways.
     ///
     /// # Errors
     /// It breaks the protocol.
     pub fn judge(&self, request: &Request, answer: &Answer) -> Result<()> {
         judge::judge(&Exchange {
-            database: self.database.kind(),
+            database: self.own_database().kind(),
             method: &request.method,
             path: request.path(),
             status: answer.status,
@@ -229,9 +322,24 @@ impl TestServer {
     }
 }
 
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        // A test may have many servers, one after the other: none goes on, and none looks for a database that is gone.
+        if let (Some(running), Ok(runtime)) = (self.running.take(), Handle::try_current()) {
+            let database = self.database.take();
+            runtime.spawn(async move {
+                running.shutdown().await;
+                // It waits for PostgreSQL.
+                drop(tokio::task::spawn_blocking(move || drop(database)));
+            });
+        }
+        self.faults.check();
+    }
+}
+
 /// Migrates a database, by starting a server on it.
 pub(crate) async fn migrate(url: &str, folder: &Path) -> Result<()> {
-    let config = config(url, folder, &[])?;
+    let config = config(url, folder, &[("WS_PORT".to_owned(), "0".to_owned())])?;
     let running = flightdeck_server::start(config, Arc::new(SystemClock)).await?;
     running.shutdown().await;
     Ok(())

@@ -18,8 +18,11 @@ const OF_A_PAIRING: [&str; 8] = [
     "device_token",
 ];
 
+/// Names that bind nothing, and stand for whatever is right in their place.
+const STANDING: [&str; 4] = ["any", "number", "text", "time"];
+
 /// The names that an example has bound so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Names(BTreeMap<String, Value>);
 
 impl Names {
@@ -27,6 +30,26 @@ impl Names {
     pub(super) fn forget_pairing(&mut self) {
         for name in OF_A_PAIRING {
             self.0.remove(name);
+        }
+    }
+
+    /// Binds every name in `expected` anew, to what is in its place in `got`.
+    pub(super) fn rebind(&mut self, expected: &Value, got: &Value) {
+        match (expected, got) {
+            (Value::String(text), _) => {
+                if let Some(name) = whole(text).filter(|name| !STANDING.contains(name)) {
+                    self.bind(name, got.clone());
+                }
+            }
+            (Value::Array(expected), Value::Array(got)) => {
+                expected.iter().zip(got).for_each(|(expected, got)| self.rebind(expected, got));
+            }
+            (Value::Object(expected), Value::Object(got)) => {
+                expected.iter().filter_map(|(key, value)| Some((value, got.get(key)?))).for_each(|(expected, got)| {
+                    self.rebind(expected, got);
+                });
+            }
+            _ => {}
         }
     }
 
@@ -87,6 +110,11 @@ impl Names {
         match (expected, got) {
             (Value::String(text), _) if whole(text).is_some() => {
                 self.unify(place, whole(text).unwrap_or_default(), got)
+            }
+            (Value::String(text), Value::String(_)) if text.contains("${") => {
+                let expected = self.fill_text(text)?;
+                ensure!(*got == expected, "{place} is {got} instead of {expected:?}");
+                Ok(())
             }
             (Value::Object(expected), Value::Object(got)) => {
                 for (key, expected) in expected {
@@ -160,6 +188,8 @@ mod tests {
         let mut names = Names::default();
         names.compare("", &json!({"a": "${x}", "b": "${x}"}), &json!({"a": 1, "b": 1})).expect("they are the same");
         assert!(names.compare("", &json!("${x}"), &json!(2)).is_err());
+        names.compare("", &json!("x=${x}"), &json!("x=1")).expect("the name is inside a text");
+        assert!(names.compare("", &json!("x=${x}"), &json!("x=2")).is_err());
         assert_eq!(names.fill(&json!(["${x}", "x=${x}"])).expect("it is bound"), json!([1, "x=1"]));
     }
 

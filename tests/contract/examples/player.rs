@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_api::support::OperationInfo;
 use flightdeck_tests::raw::Signer;
+use flightdeck_tests::server::COMPANION_TOKEN;
 use flightdeck_tests::{Answer, Kind, Request, TestOptions, TestServer, document};
 use serde_json::{Value, json};
 use url::form_urlencoded;
@@ -31,8 +32,13 @@ const OF_THE_DEVICE: &str = "device_bridge_secret";
 
 /// Plays an example.
 pub(super) async fn play(database: Kind, operation: Option<&OperationInfo>, example: &Example) -> Result<()> {
+    Player::start(options(database, &example.given)?).await?.play(operation, example).await
+}
+
+/// The settings of the server that an example is given.
+pub(super) fn options(database: Kind, given: &[Step]) -> Result<TestOptions> {
     let mut options = TestOptions::new(database);
-    for (index, step) in example.given.iter().enumerate() {
+    for (index, step) in given.iter().enumerate() {
         // Settings hold for the whole server, so they are needed before it starts.
         if let Step::Server(settings) = step {
             ensure!(index == 0, "`server` has to be the first step");
@@ -43,20 +49,22 @@ pub(super) async fn play(database: Kind, operation: Option<&OperationInfo>, exam
             });
         }
     }
-    Player::start(options).await?.play(operation, example).await
+    Ok(options)
 }
 
 /// Somebody who does what examples say, and remembers what they bound.
 pub(crate) struct Player {
     pub(crate) server: TestServer,
-    names: Names,
+    pub(super) names: Names,
     done: BTreeSet<String>,
 }
 
 impl Player {
     pub(crate) async fn start(options: TestOptions) -> Result<Self> {
         let server = TestServer::with(options).await?;
-        Ok(Self { server, names: Names::default(), done: BTreeSet::new() })
+        let mut names = Names::default();
+        names.bind("companion_token", COMPANION_TOKEN);
+        Ok(Self { server, names, done: BTreeSet::new() })
     }
 
     /// Brings about what the success of an operation is given, and gives the request that would succeed now, with or
@@ -106,7 +114,7 @@ impl Player {
             .with_context(|| format!("{} {} answered {}", request.method, request.target, shown(&answer)))
     }
 
-    async fn step(&mut self, step: &Step) -> Result<()> {
+    pub(super) async fn step(&mut self, step: &Step) -> Result<()> {
         match step {
             Step::Server(_) => {}
             Step::Later(duration) => self.server.advance(*duration),
@@ -136,7 +144,7 @@ impl Player {
         self.play(Some(operation), &example).await.with_context(|| format!("in the step {name}"))
     }
 
-    fn request(&mut self, operation: Option<&OperationInfo>, example: &ExampleRequest) -> Result<Request> {
+    pub(super) fn request(&mut self, operation: Option<&OperationInfo>, example: &ExampleRequest) -> Result<Request> {
         let (method, template) = match (operation, &example.method, &example.route) {
             (Some(operation), None, None) => (operation.method, operation.path),
             (None, Some(method), Some(route)) => (method.as_str(), route.as_str()),
@@ -183,6 +191,8 @@ impl Player {
             None => request,
             Some("deviceToken") => request.bearer(self.names.text("device_token")?),
             Some("pollToken") => request.bearer(self.names.text("poll_token")?),
+            Some("companionToken") => request.bearer(self.names.text("companion_token")?),
+            Some("hubToken") => request.bearer(self.names.text("hub_token")?),
             Some("deviceId") => request.header("X-Device-Id", self.names.text("device_id")?),
             Some("signature") => self.signed(request, OF_THE_MACHINE)?,
             Some("deviceSignature") => self.signed(request, OF_THE_DEVICE)?,

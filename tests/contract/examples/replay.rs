@@ -8,6 +8,7 @@ use flightdeck_api::generated::OPERATIONS;
 use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_tests::spec::{declared_errors, implied_errors};
 use flightdeck_tests::{for_each_database, spec};
+use futures_util::stream::{self, StreamExt};
 
 use super::{example, player};
 
@@ -15,35 +16,32 @@ for_each_database! {
     /// Plays every example of every operation. One test, so that an operation that is added needs no line here; what
     /// fails is named, and one failure does not hide the others.
     async fn every_operation_does_as_its_examples_say(database) {
-        let mut faults = Vec::new();
+        let mut examples = Vec::new();
         for operation in OPERATIONS {
-            for name in example::names(operation)? {
-                let outcome = async {
-                    let example = example::load(operation, &name)?;
-                    ensure!(example.operation.is_none(), "the file's name says already which operation this is about");
-                    player::play(database, Some(operation), &example).await
-                };
-                if let Err(error) = outcome.await {
-                    faults.push(format!("{}/{}, {name}: {error:?}", operation.surface, operation.id));
-                }
-            }
+            examples.extend(example::names(operation)?.into_iter().map(|name| (operation, name)));
         }
-        report(&faults)?;
+        let played = examples.iter().map(async |(operation, name)| {
+            let outcome = async {
+                let example = example::load(operation, name)?;
+                ensure!(example.operation.is_none(), "the file's name says already which operation this is about");
+                player::play(database, Some(operation), &example).await
+            };
+            outcome.await.with_context(|| format!("{}/{}, {name}", operation.surface, operation.id))
+        });
+        report(side_by_side(played).await)?;
     }
 
     async fn every_error_happens_as_its_example_says(database) {
-        let mut faults = Vec::new();
-        for path in error_files()? {
+        let files = error_files()?;
+        let played = files.iter().map(async |path| {
             let outcome = async {
-                let (operation, example) = example::load_error(&path)?;
-                ensure!(example.response.error.as_deref() == stem(&path), "the file's name is another code");
+                let (operation, example) = example::load_error(path)?;
+                ensure!(example.response.error.as_deref() == stem(path), "the file's name is another code");
                 player::play(database, operation, &example).await
             };
-            if let Err(error) = outcome.await {
-                faults.push(format!("{}: {error:?}", path.display()));
-            }
-        }
-        report(&faults)?;
+            outcome.await.with_context(|| path.display().to_string())
+        });
+        report(side_by_side(played).await)?;
     }
 }
 
@@ -97,7 +95,15 @@ fn stem(path: &std::path::Path) -> Option<&str> {
     path.file_stem()?.to_str()
 }
 
-fn report(faults: &[String]) -> Result<()> {
+/// Plays some at once, because each mostly waits; gives what failed.
+async fn side_by_side(played: impl IntoIterator<Item = impl Future<Output = Result<()>>>) -> Vec<String> {
+    const AT_ONCE: usize = 4;
+    let outcomes: Vec<_> = stream::iter(played).buffer_unordered(AT_ONCE).collect().await;
+    outcomes.into_iter().filter_map(Result::err).map(|error| format!("{error:?}")).collect()
+}
+
+fn report(mut faults: Vec<String>) -> Result<()> {
+    faults.sort();
     ensure!(faults.is_empty(), "{} examples do not hold:\n\n{}", faults.len(), faults.join("\n\n"));
     Ok(())
 }

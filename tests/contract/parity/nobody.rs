@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use flightdeck_api::generated::approvals::{ApprovalsApi, ApprovalsEndpoints, ListApprovalsParameters};
 use flightdeck_api::generated::bridge::{BridgeApi, BridgeEndpoints, WaitForApprovalParameters};
+use flightdeck_api::generated::companion::{CompanionApi, CompanionEndpoints, ListMessagesParameters};
 use flightdeck_api::generated::devices::{DevicesApi, DevicesEndpoints, ListDevicesParameters};
 use flightdeck_api::generated::health::{HealthApi, HealthEndpoints};
+use flightdeck_api::generated::hub::{HubApi, HubEndpoints};
 use flightdeck_api::generated::mobile::{MobileApi, MobileEndpoints};
 use flightdeck_api::generated::pairing::{GetPairingResultParameters, PairingApi, PairingEndpoints};
 use flightdeck_api::generated::runs::{ListRunEventsParameters, ListRunsParameters, RunsApi, RunsEndpoints};
@@ -42,6 +44,13 @@ nobody! {
         acknowledge_approval(Uuid, types::Acknowledgement) -> types::ApprovalVerdict;
         withdraw_approval(Uuid, types::Withdrawal) -> types::ApprovalVerdict;
     }
+    CompanionApi {
+        list_agents() -> types::AgentList;
+        register_agent(types::AgentRegistration) -> types::AgentRegistered;
+        restart_agent(Uuid) -> types::CommandSent;
+        list_messages(ListMessagesParameters) -> types::AgentEventList;
+        send_message(types::MessageSend) -> types::MessageSent;
+    }
     DevicesApi {
         list_devices(ListDevicesParameters) -> types::DevicePage;
         update_device(Uuid, types::DeviceUpdate) -> types::Device;
@@ -52,6 +61,11 @@ nobody! {
         get_readiness() -> types::Health;
         get_metrics() -> String;
         get_server_health() -> types::ServerHealth;
+    }
+    HubApi {
+        mint_hub_token(types::HubTokenRequest) -> types::HubToken;
+        get_hub_health() -> types::HubHealth;
+        get_hub_stats() -> types::HubStats;
     }
     MobileApi {
         decide_mobile_approval(Uuid, types::MobileDecision) -> types::MobileDecided;
@@ -78,8 +92,10 @@ pub(super) fn derived_document() -> String {
     let surfaces = (
         ApprovalsEndpoints::new(nobody.clone()),
         BridgeEndpoints::new(nobody.clone()),
+        CompanionEndpoints::new(nobody.clone()),
         DevicesEndpoints::new(nobody.clone()),
         HealthEndpoints::new(nobody.clone()),
+        HubEndpoints::new(nobody.clone()),
         MobileEndpoints::new(nobody.clone()),
         PairingEndpoints::new(nobody.clone()),
         RunsEndpoints::new(nobody.clone()),

@@ -4,7 +4,8 @@
 //! - prose (`description`, `summary`, `title`, `tags`, examples, all that begins with `x-`), and what concerns credentials (`security`);
 //! - the width of integers (`format: uint64`): the spec has limits instead. An unsigned one has `minimum: 0`;
 //! - the limits of `Idempotency-Key`, which belongs to the server and not to the stubs;
-//! - against poem, which speaks OpenAPI 3.0, whether a property may be null: schemars knows it, and is asked, too.
+//! - against poem, which speaks OpenAPI 3.0, whether a property may be null, and that a text is a URI: schemars knows it,
+//!   and is asked, too.
 //!
 //! What is written differently, and means the same:
 //! - a reference is the name that it leads to;
@@ -104,11 +105,17 @@ fn schema(value: &Value, null: Null, unions: &BTreeMap<String, String>) -> Value
     for (key, value) in map.iter().filter(|(key, _)| !PROSE.contains(&key.as_str()) && !key.starts_with("x-")) {
         let value = match key.as_str() {
             "$ref" => reference(&Value::Object(map.clone())).map_or_else(|| value.clone(), Value::from),
-            "properties" => properties(value, null, unions),
+            "properties" => match properties(value, null, unions) {
+                // An object of which nothing but its discriminator is known.
+                Value::Object(map) if map.is_empty() => continue,
+                properties => properties,
+            },
+            "anyOf" => value.as_array().into_iter().flatten().map(|part| schema(part, null, unions)).collect(),
             "items" => schema(value, null, unions),
             "additionalProperties" if *value == json!({}) => json!(true),
             "additionalProperties" => schema(value, null, unions),
             "format" if matches!(value.as_str(), Some("uint64" | "int64" | "double")) => continue,
+            "format" if null == Null::LeftOut && value == "uri" => continue,
             _ => number(value),
         };
         normal.insert(key.clone(), value);

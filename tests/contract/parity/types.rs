@@ -21,10 +21,12 @@ macro_rules! derived {
 #[test]
 fn the_types_are_what_the_spec_says() -> Result<()> {
     let definitions: Map<String, Value> = derived! {
-        Acknowledgement AcknowledgementStage Approval ApprovalPage ApprovalRequest ApprovalRequested
-        ApprovalStatus ApprovalVerdict BridgeEvent Database Decision DecisionAccepted DecisionBatch
+        Acknowledgement AcknowledgementStage Agent AgentEvent AgentEventList AgentEventSender AgentEventType
+        AgentList AgentRegistered AgentRegistration AgentStatus Approval ApprovalPage ApprovalRequest ApprovalRequested
+        ApprovalStatus ApprovalVerdict BridgeEvent CommandSent Database Decision DecisionAccepted DecisionBatch
         DecisionItem DecisionOutcome DecisionOutcomes DecisionRefused DecisionVerb Device DevicePage
-        DeviceUpdate Environment Error ErrorDetail EventAccepted ExpiryReason Health MobileDecided
+        DeviceUpdate Environment Error ErrorDetail EventAccepted ExpiryReason Health HubHealth HubStats HubStatus
+        HubToken HubTokenRequest HubTransport MessageSend MessageSent MobileDecided
         MobileDecision MobileVerb PairingCompleted PairingCompletion PairingResult PairingStart
         PairingStarted PairingStatus Platform Run RunEvent RunEventPage RunPage RunStatus ServerHealth
         Withdrawal Workspace WorkspacePage
