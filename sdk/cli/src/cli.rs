@@ -1,5 +1,8 @@
 //! The command line: its words, and the help that explains them. What they do is in `commands`.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use flightdeck_sdk::types::{ApprovalStatus, RunStatus};
 
@@ -13,7 +16,8 @@ Examples:
   flightdeck install claude-code          let Claude Code ask Flightdeck
   flightdeck approvals                    what waits for you
   flightdeck approvals approve 3f2a --note \"but use the staging database\"
-  flightdeck runs tail -f 91bc            watch what an agent does
+  flightdeck watch                        see what happens, as it happens
+  flightdeck companion -- claude          follow and talk to an agent from elsewhere
   flightdeck doctor                       find out why something does not work
 
 Environment:
@@ -22,6 +26,8 @@ Environment:
   FLIGHTDECK_STATE_DIR            logs and open questions (default ~/.local/state/flightdeck)
   FLIGHTDECK_WORKSPACE_ID, FLIGHTDECK_BRIDGE_SECRET, FLIGHTDECK_DEVICE_TOKEN
                                   credentials, instead of those that pairing stored
+  FLIGHTDECK_COMPANION_TOKEN, COMPANION_TOKEN
+                                  what the companion and agents\' streams ask for
   NO_COLOR                        no colours
 
 Exit codes: 0 done · 1 failed · 2 wrong usage · 3 not paired, or not accepted · 4 server unreachable
@@ -53,6 +59,10 @@ pub(crate) enum Command {
     Approvals(Approvals),
     /// See what agents do.
     Runs(Runs),
+    /// Follow streams, and see each event as it happens.
+    Watch(Watch),
+    /// Run an agent here that people can follow and talk to from elsewhere.
+    Companion(Companion),
     /// Add Flightdeck's hooks to an agent's settings.
     Install(Install),
     /// Take Flightdeck's hooks out of an agent's settings again.
@@ -63,6 +73,9 @@ pub(crate) enum Command {
     Config,
     /// What agents run on their events; not for people.
     Hook(Hook),
+    /// What a companion leaves beside it, to end its agent if it is killed.
+    #[command(hide = true)]
+    CompanionKeeper,
 }
 
 const PAIR_EXAMPLES: &str = "\
@@ -206,6 +219,66 @@ pub(crate) enum RunsCommand {
         #[arg(long, value_name = "SEQ", default_value_t = 0)]
         since: u64,
     },
+}
+
+const WATCH_EXAMPLES: &str = "\
+Streams:
+  runs/ID                 a run; the letters that `flightdeck runs` shows will do, also without `runs/`
+  approvals/WORKSPACE     the approvals of a workspace
+  workspaces/WORKSPACE    what happens to a workspace: its devices come and go
+  agents/ID               an agent of the companion; its name will do
+  channels/CHANNEL        a channel of the hub: channels/global, channels/topics/deployments, …
+
+Without a stream: the approvals and the news of the workspaces that can be seen from here. Ctrl-C ends it.
+
+Runs, approvals and workspaces are for devices (`flightdeck pair --self`), agents and channels for whoever has the
+companion token (FLIGHTDECK_COMPANION_TOKEN). A server in development on this machine asks for neither.
+
+Examples:
+  flightdeck watch
+  flightdeck watch 91bc --since 0                 a run from its beginning
+  flightdeck watch channels/global --json | jq .type";
+
+#[derive(Debug, Args)]
+#[command(after_help = WATCH_EXAMPLES)]
+pub(crate) struct Watch {
+    /// What to follow.
+    #[arg(value_name = "STREAM")]
+    pub(crate) streams: Vec<String>,
+
+    /// Begin after this event, 0 for the first [default: with what happens next].
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) since: Option<u64>,
+}
+
+const COMPANION_EXAMPLES: &str = "\
+The agent runs in this terminal as it always does. What it says goes to the server as text, and messages that people
+send to it are typed in. If the server is away, the agent runs all the same. The companion ends with the agent's exit code.
+
+The name is the agent's identity: a companion of the same name goes on where the last one was, and types what was sent in
+between. Two of the same name on one machine are refused.
+
+The server may ask for its companion token: in FLIGHTDECK_COMPANION_TOKEN or COMPANION_TOKEN, or in a file.
+
+Examples:
+  flightdeck companion -- claude
+  flightdeck companion --name \"the build machine\" -- codex --full-auto
+  flightdeck companion --token-file ~/.companion-token -- claude --continue";
+
+#[derive(Debug, Args)]
+#[command(after_help = COMPANION_EXAMPLES)]
+pub(crate) struct Companion {
+    /// What people see this agent as [default: this machine's name and the command's].
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+
+    /// The file that holds the companion token.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// The agent's command, with its arguments.
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
 }
 
 /// The agents whose settings we know.

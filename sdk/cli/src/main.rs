@@ -1,6 +1,7 @@
 //! `flightdeck`: pairing, approvals and runs from a terminal, and the hook runner that agents call.
 //!
 //! - `cli` is the command line, `commands` what its words do, `exit` how they end.
+//! - `companion` runs an agent that people can talk to from elsewhere.
 //! - `hook` is the runner, `install` puts it into an agent's settings.
 //! - `config` is what the CLI knows, `project` where it is, `term` what a person sees.
 //!
@@ -8,6 +9,8 @@
 
 mod cli;
 mod commands;
+#[cfg(unix)]
+mod companion;
 mod config;
 mod exit;
 mod hook;
@@ -35,8 +38,13 @@ fn main() -> ExitCode {
     if let Command::Hook(hook) = cli.command {
         return run_hook(hook.command);
     }
+    #[cfg(unix)]
+    if let Command::CompanionKeeper = cli.command {
+        companion::keep(std::io::stdin().lock());
+        return ExitCode::SUCCESS;
+    }
     match commands::run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             term::remark(&format!("flightdeck: {}", term::block(&describe(&error), "")));
             exit_of(&error).into()

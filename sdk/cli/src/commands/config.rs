@@ -30,6 +30,10 @@ pub(super) fn run(scene: &Scene) -> Result<()> {
         }
         None => values.push(("device_token", "(this machine is no device of that server)".to_owned(), String::new())),
     }
+    match effective.companion_token.source() {
+        Some(source) => values.push(("companion_token", "(set, not shown)".to_owned(), source.to_string())),
+        None => values.push(("companion_token", "(none)".to_owned(), String::new())),
+    }
     values.extend([
         ("hook.gate", effective.gate.0.to_string(), effective.gate.1.to_string()),
         ("hook.when_unreachable", effective.when_unreachable.0.to_string(), effective.when_unreachable.1.to_string()),

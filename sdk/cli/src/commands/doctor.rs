@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
+use flightdeck_sdk::types::AgentStatus;
 use flightdeck_sdk::{Client, Error, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
@@ -63,6 +64,7 @@ pub(super) async fn run(places: &Places, flags: Flags, folder: &Path, json: bool
         if server(&mut report, &effective).await {
             signature(&mut report, &effective).await;
             device(&mut report, &effective).await;
+            companion(&mut report, &effective).await;
         }
         hooks(&mut report, &effective, folder);
     }
@@ -220,6 +222,40 @@ async fn device(report: &mut Report, effective: &Effective) {
                 .await;
         }
         Some(Err(error)) => report.fail("device", format!("{error:#}"), "do what the message says"),
+    }
+}
+
+/// Whether agents of the companion are let in from here. Most projects have none, so that it need not be so.
+async fn companion(report: &mut Report, effective: &Effective) {
+    let token = match effective.companion_token.read() {
+        Ok(token) => token,
+        Err(error) => return report.fail("companion", format!("{error:#}"), "do what the message says"),
+    };
+    let whence = match effective.companion_token.source() {
+        Some(source) => format!("the token, from: {source}"),
+        None => "no token is set".to_owned(),
+    };
+    let client = match effective.connect_anonymous() {
+        Ok(client) => client,
+        Err(error) => return report.fail("companion", format!("{error:#}"), "correct the address"),
+    };
+    let call = client.companion().list_agents().timeout(LIMIT).retries(1);
+    let is_set = token.is_some();
+    match if let Some(token) = token { call.bearer(token).await } else { call.await } {
+        Ok(list) => {
+            let online = list.agents.iter().filter(|agent| agent.status == AgentStatus::Online).count();
+            let accepted = if is_set { "is accepted" } else { "and none is asked for" };
+            report.ok("companion", format!("{whence}, {accepted}; {} agent(s), {online} online", list.agents.len()));
+        }
+        Err(Error::Api(refusal)) if refusal.status == 401 && !is_set => report.ok(
+            "companion",
+            format!("{whence}, and the server asks for one; `flightdeck companion` needs FLIGHTDECK_COMPANION_TOKEN"),
+        ),
+        Err(Error::Api(refusal)) => {
+            let message = format!("{whence}: {} ({})", refusal.message, refusal.code.as_str());
+            report.fail("companion", message, "set FLIGHTDECK_COMPANION_TOKEN to the COMPANION_TOKEN of the server");
+        }
+        Err(error) => report.fail("companion", error.to_string(), "try again"),
     }
 }
 

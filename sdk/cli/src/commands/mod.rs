@@ -1,14 +1,19 @@
 //! What the words of the command line do.
 
 mod approvals;
+mod companion;
 mod config;
 mod devices;
 mod doctor;
 mod find;
+mod gist;
 mod install;
 mod pair;
 mod runs;
 mod unpair;
+mod watch;
+
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
@@ -26,29 +31,32 @@ pub(crate) struct Scene {
 }
 
 /// Runs a command.
-pub(crate) fn run(cli: Cli) -> Result<()> {
+pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     let places = Places::find()?;
     let folder = std::env::current_dir().context("could not find out which folder this is")?;
     let flags = Flags { url: cli.url, ..Flags::default() };
     if let Command::Doctor = cli.command {
         // It has to work where the settings do not.
-        return block_on(doctor::run(&places, flags, &folder, cli.json));
+        return block_on(doctor::run(&places, flags, &folder, cli.json)).map(|()| ExitCode::SUCCESS);
     }
     let effective = Effective::load(places, flags, &folder)?;
     let scene = Scene { json: cli.json, theme: Theme::detect(), effective, folder };
-    match cli.command {
+    let done = match cli.command {
+        Command::Companion(companion) => return block_on(companion::run(&scene, companion)),
         Command::Pair(pair) => block_on(pair::run(&scene, pair)),
         Command::Unpair(unpair) => block_on(unpair::run(&scene, &unpair)),
         Command::Approvals(approvals) => block_on(approvals::run(&scene, approvals.command)),
         Command::Runs(runs) => block_on(runs::run(&scene, runs.command)),
+        Command::Watch(watch) => block_on(watch::run(&scene, watch)),
         Command::Install(install) => install::install(&scene, &install),
         Command::Uninstall(uninstall) => install::uninstall(&scene, &uninstall),
         Command::Config => config::run(&scene),
-        // Both were dealt with before there was a scene.
-        Command::Doctor | Command::Hook(_) => Ok(()),
-    }
+        // They were dealt with before there was a scene.
+        Command::Doctor | Command::Hook(_) | Command::CompanionKeeper => Ok(()),
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
-fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
+fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }

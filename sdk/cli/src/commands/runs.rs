@@ -7,11 +7,11 @@ use flightdeck_sdk::Client;
 use flightdeck_sdk::generated::runs::{ListRunEventsParameters, ListRunsParameters};
 use flightdeck_sdk::types::{Run, RunEvent, RunStatus};
 use futures_util::StreamExt as _;
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::Scene;
 use super::find::{Typed, short, typed, unique};
+use super::gist::{colour, gist};
 use crate::cli::RunsCommand;
 use crate::config::connect;
 use crate::term::{self, Colour, Table};
@@ -126,44 +126,19 @@ async fn tail(scene: &Scene, client: &Client, run_id: Uuid, follow: bool, since:
 
 /// One event on one line.
 fn entry(scene: &Scene, event: &RunEvent) -> String {
-    let colour = match event.r#type.as_str() {
-        kind if kind.ends_with("FAILED") || kind.ends_with("DENIED") => Colour::Bad,
-        kind if kind.starts_with("approval.") => Colour::Warning,
-        kind if kind.starts_with("RUN_") => Colour::Good,
-        _ => Colour::Accent,
-    };
     let time = scene.theme.paint(Colour::Quiet, &term::clock(event.event_ts.unwrap_or(event.created_at)));
     let kind = term::line(&event.r#type);
-    let head = format!("{:>5}  {time}  {}", event.seq, scene.theme.paint(colour, &format!("{kind:<18}")));
-    let said = term::line(&summary(event));
+    let head =
+        format!("{:>5}  {time}  {}", event.seq, scene.theme.paint(colour(&event.r#type), &format!("{kind:<18}")));
+    let said = term::line(&gist(&event.payload));
     // The head without its colours: number, two gaps, time, and the kind.
     let used = 5 + 2 + 8 + 2 + kind.chars().count().max(18) + 2;
     let said = term::width().map_or_else(|| said.clone(), |width| term::cut(&said, width.saturating_sub(used).max(20)));
     format!("{head}  {said}")
 }
 
-/// The most telling text of a payload.
-fn summary(event: &RunEvent) -> String {
-    let text = |name: &str| event.payload.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let named = ["message", "summary", "command", "prompt", "error", "reason", "status", "decision"];
-    let mut said: Vec<_> = named.iter().filter_map(|name| text(name)).take(1).map(str::to_owned).collect();
-    if said.is_empty() {
-        let pairs = event.payload.iter().map(|(name, value)| {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            format!("{name}: {value}")
-        });
-        said.push(pairs.collect::<Vec<_>>().join(" · "));
-    }
-    for extra in ["note", "error"] {
-        if let Some(value) = text(extra).filter(|value| !said.iter().any(|known| known == value)) {
-            said.push(format!("({value})"));
-        }
-    }
-    said.join(" ")
-}
-
 /// The run that a person means.
-async fn find(client: &Client, text: &str) -> Result<Run> {
+pub(super) async fn find(client: &Client, text: &str) -> Result<Run> {
     let part = match typed(text)? {
         Typed::Whole(id) => return Ok(client.runs().get_run(&id).await?),
         Typed::Part(part) => part,

@@ -14,7 +14,8 @@ use uuid::Uuid;
 
 use super::credentials::is_same_server;
 use super::{
-    ConfigFile, Credentials, Delivery, DeviceCredential, Gate, HookConfig, Places, ProjectCredential, WhenUnreachable,
+    CompanionToken, ConfigFile, Credentials, Delivery, DeviceCredential, Gate, HookConfig, Places, ProjectCredential,
+    WhenUnreachable,
 };
 use crate::exit::{Exit, Failure};
 
@@ -54,6 +55,8 @@ pub(crate) struct Effective {
     /// The device that this machine is on the server.
     pub(crate) device: Option<(Secret, Source)>,
     pub(crate) device_id: Option<Uuid>,
+    /// What agents of the companion, and those who talk to them, prove themselves with.
+    pub(crate) companion_token: CompanionToken,
     pub(crate) gate: (Gate, Source),
     pub(crate) when_unreachable: (WhenUnreachable, Source),
     pub(crate) delivery: (Delivery, Source),
@@ -106,6 +109,7 @@ impl Effective {
             ignored: fixed.map(|(_, credential)| contradictions(credential)).unwrap_or_default(),
             device: device_token(device.as_ref()),
             device_id: device.map(|device| device.device_id),
+            companion_token: CompanionToken::find(&places, &file.companion),
             workspace,
             project,
             gate: choose(flags.gate, "--gate", "FLIGHTDECK_GATE", file.hook.gate)?,
@@ -128,7 +132,7 @@ pub(crate) fn connect(effective: &Effective) -> Result<Client> {
     let credentials = ClientCredentials {
         workspace: effective.workspace.as_ref().map(|(workspace, _)| workspace.clone()),
         device_token: effective.device.as_ref().map(|(token, _)| token.clone()),
-        device_id: None,
+        ..ClientCredentials::default()
     };
     if credentials.workspace.is_none() && credentials.device_token.is_none() {
         return Err(not_paired(effective));
@@ -155,7 +159,7 @@ pub(crate) fn connect_paired(effective: &Effective) -> Result<Client> {
 }
 
 fn signing(workspace: &WorkspaceCredentials) -> ClientCredentials {
-    ClientCredentials { workspace: Some(workspace.clone()), device_token: None, device_id: None }
+    ClientCredentials { workspace: Some(workspace.clone()), ..ClientCredentials::default() }
 }
 
 impl Effective {
@@ -173,7 +177,7 @@ impl Effective {
     /// A client that is the device and nothing else.
     pub(crate) fn connect_device(&self) -> Option<Result<Client>> {
         let (token, _) = self.device.as_ref()?;
-        let credentials = ClientCredentials { workspace: None, device_token: Some(token.clone()), device_id: None };
+        let credentials = ClientCredentials { device_token: Some(token.clone()), ..ClientCredentials::default() };
         Some(client(self, credentials))
     }
 }
@@ -268,7 +272,7 @@ fn choose<T: ValueEnum + Default>(
 }
 
 /// A variable that is set and not blank.
-fn text(name: &str) -> Option<String> {
+pub(super) fn text(name: &str) -> Option<String> {
     let value = std::env::var(name).ok()?;
     let value = value.trim();
     (!value.is_empty()).then(|| value.to_owned())

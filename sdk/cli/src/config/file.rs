@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -17,6 +17,16 @@ pub(crate) struct ConfigFile {
     pub(crate) url: Option<String>,
     #[serde(default)]
     pub(crate) hook: HookConfig,
+    #[serde(default)]
+    pub(crate) companion: CompanionConfig,
+}
+
+/// How `flightdeck companion` proves itself.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CompanionConfig {
+    /// The file that holds the token. A relative path begins at the folder of `config.toml`.
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 /// How the hook runner behaves.

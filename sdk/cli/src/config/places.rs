@@ -65,6 +65,12 @@ impl Places {
         self.state.join("sessions")
     }
 
+    /// How far the conversations of companions are.
+    #[cfg(unix)]
+    pub(crate) fn companions_folder(&self) -> PathBuf {
+        self.state.join("companions")
+    }
+
     /// What `install` found before it changed a settings file.
     pub(crate) fn receipts_folder(&self) -> PathBuf {
         self.state.join("installs")

@@ -22,9 +22,18 @@ pub(crate) enum Colour {
 impl Theme {
     /// For standard output.
     pub(crate) fn detect() -> Self {
+        Self::of(std::io::stdout().is_terminal())
+    }
+
+    /// For standard error.
+    pub(crate) fn for_stderr() -> Self {
+        Self::of(std::io::stderr().is_terminal())
+    }
+
+    fn of(is_terminal: bool) -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self { colour: std::io::stdout().is_terminal() && !set("NO_COLOR") && !dumb }
+        Self { colour: is_terminal && !set("NO_COLOR") && !dumb }
     }
 
     #[cfg(test)]
