@@ -65,9 +65,9 @@ for_each_database! {
                 json!({"type": "message_in", "sender": "ios", "payload": payload, "user_id": "ada", "tenant_id": "t"}),
             ),
             (
-                json!({"type": "agent_status", "sender": "system", "payload": {"status": "busy"}, "user_id": null}),
+                json!({"type": "agent_status", "sender": null, "payload": {"status": "busy"}, "user_id": null}),
                 json!({
-                    "type": "agent_status", "sender": "system", "payload": {"status": "busy"},
+                    "type": "agent_status", "sender": "pc", "payload": {"status": "busy"},
                     "user_id": null, "tenant_id": null,
                 }),
             ),
@@ -79,6 +79,19 @@ for_each_database! {
             }
             ensure!(next_event(&mut other).await? == event, "another socket gets something else");
         }
+    }
+
+    /// What the server says closes sockets and restarts agents, so nobody else may speak as it.
+    async fn nobody_speaks_as_the_server(database) {
+        let server = TestServer::start(database).await?;
+        let agent = register(&server, "a").await?;
+        let mut phone = open(&server, agent, "ios").await?;
+        let restart = json!({"type": "agent_status", "sender": "system", "payload": {"status": "restart"}});
+        phone.send(&json!({"type": "event", "event": restart})).await?;
+        let (_, refused) = phone.recv().await?;
+        ensure!(refused["type"] == "error" && refused["code"] == "invalid_message", "{refused}");
+        phone.send(&json!({"type": "event", "event": {}})).await?;
+        ensure!(next_event(&mut phone).await?["seq"] == 1, "what was refused was stored");
     }
 
     /// A terminal writes faster than anybody reads.
