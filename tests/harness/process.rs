@@ -85,9 +85,11 @@ impl ServerProcess {
         let output = Arc::new(Mutex::new(String::new()));
         let (found, url) = tokio::sync::oneshot::channel();
         drain(child.stdout.take().context("the server has a stdout")?, output.clone(), Some(found));
-        drain(child.stderr.take().context("the server has a stderr")?, output.clone(), None);
+        let complaints = drain(child.stderr.take().context("the server has a stderr")?, output.clone(), None);
         let Ok(url) = url.await else {
             let status = child.wait().await.context("waiting for the server's end")?;
+            // Its last words may still be on their way.
+            complaints.await.context("reading what the server said")?;
             bail!("the server ended with {status} before it listened:\n{}", text(&output));
         };
         Ok(Self { child, url, output, faults: Faults::default() })
@@ -156,7 +158,7 @@ fn drain(
     stream: impl AsyncRead + Unpin + Send + 'static,
     output: Arc<Mutex<String>>,
     mut found: Option<tokio::sync::oneshot::Sender<String>>,
-) {
+) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
         let mut lines = BufReader::new(stream).lines();
         while let Ok(Some(line)) = lines.next_line().await {
@@ -170,7 +172,7 @@ fn drain(
             output.push_str(&line);
             output.push('\n');
         }
-    });
+    })
 }
 
 fn text(output: &Mutex<String>) -> String {

@@ -5,7 +5,7 @@
 //! order. They are readers like any other: what they miss, the database still has.
 //!
 //! Who follows a stream has a [`Reader`]: stored events first, then live ones, without gap or double. Live events reach the
-//! readers through the tails ([`tail`]), fed by one task ([`fan_out`]) with what this process and others commit.
+//! readers through the tails (`tail`), fed by one task (`fan_out`) with what this process and others commit.
 //!
 //! Rules do not belong here: services decide, and hand over what is to be written.
 

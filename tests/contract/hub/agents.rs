@@ -136,8 +136,8 @@ for_each_database! {
         }
         watcher.publish("agents/one", "system.info", json!(1)).await?;
         watcher.publish("agents/other", "system.info", json!(2)).await?;
-        watcher.publish("topics/kept", "system.info", json!(3)).await?;
         client.expect("agents/other", [json!(2)]).await?;
+        watcher.publish("topics/kept", "system.info", json!(3)).await?;
         client.expect("topics/kept", [json!(3)]).await?;
         let private = "Not authorized to subscribe to this agent channel";
         client.refused(json!({"type": "subscribe", "channel": "agents/one"}), private).await?;

@@ -1,5 +1,5 @@
 //! The companion: agents that are talked to from elsewhere. They register, get messages and send some; whether their
-//! machines are there is told in [`presence`].
+//! machines are there is told in `presence`.
 
 mod event;
 mod presence;

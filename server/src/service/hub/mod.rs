@@ -3,7 +3,7 @@
 //! A channel is a stream of the log, so nothing that was published is lost: a client that was away reads on from where it
 //! was. What matters most (`task.*`, `subtask.*`, `message.*`) is tracked on top of that, for clients that keep no place of
 //! their own: it is sent again until it is acknowledged, also after the client, or the server, was away. [`Client`] is one
-//! connection's part in it; [`projection`] tells Flightdeck's own life on the hub, [`bridge`] what other programs say.
+//! connection's part in it; `projection` tells Flightdeck's own life on the hub, `bridge` what other programs say.
 
 mod activity;
 mod alarm;
@@ -114,7 +114,7 @@ impl Hub {
     }
 
     /// How the hub is used now. Without names it costs next to nothing, however often anybody asks: channels are then
-    /// counted once in [`COUNTED_EVERY`].
+    /// counted once in `COUNTED_EVERY`.
     #[must_use]
     pub fn usage(&self, names: bool) -> Usage {
         let mut channels = BTreeMap::new();
