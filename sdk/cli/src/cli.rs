@@ -229,10 +229,12 @@ Streams:
   agents/ID               an agent of the companion; its name will do
   channels/CHANNEL        a channel of the hub: channels/global, channels/topics/deployments, …
 
-Without a stream: the approvals and the news of the workspaces that can be seen from here. Ctrl-C ends it.
+Without a stream: the approvals and the news of the workspaces that can be seen from here. Ctrl-C
+ends it.
 
-Runs, approvals and workspaces are for devices (`flightdeck pair --self`), agents and channels for whoever has the
-companion token (FLIGHTDECK_COMPANION_TOKEN). A server in development on this machine asks for neither.
+Runs, approvals and workspaces are for devices (`flightdeck pair --self`), agents and channels for
+whoever has the companion token (FLIGHTDECK_COMPANION_TOKEN). A server in development on this
+machine asks for neither.
 
 Examples:
   flightdeck watch
@@ -252,13 +254,14 @@ pub(crate) struct Watch {
 }
 
 const COMPANION_EXAMPLES: &str = "\
-The agent runs in this terminal as it always does. What it says goes to the server as text, and messages that people
-send to it are typed in. If the server is away, the agent runs all the same. The companion ends with the agent's exit code.
+The agent runs in this terminal as it always does. What it says goes to the server as text, and
+messages that people send to it are typed in. If the server is away, the agent runs all the same.
+The companion ends with the agent's exit code.
 
-The name is the agent's identity: a companion of the same name goes on where the last one was, and types what was sent in
-between. Two of the same name on one machine are refused.
+The name is the agent's identity: a companion of the same name goes on where the last one was, and
+types what was sent in between. Two of the same name on one machine are refused.
 
-The server may ask for its companion token: in FLIGHTDECK_COMPANION_TOKEN or COMPANION_TOKEN, or in a file.
+The server may ask for its companion token: in FLIGHTDECK_COMPANION_TOKEN, COMPANION_TOKEN or a file.
 
 Examples:
   flightdeck companion -- claude
