@@ -81,10 +81,10 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
     let keys = Arc::new(Keys::new(store.clone(), seal.clone(), clock.clone()));
     keys.check().await?;
     let board = Arc::new(Board::new(clock.clone(), metrics.clone()));
-    for row in ledger::pending(store.reader()).await? {
+    for row in ledger::pending(store.reader().patient()).await? {
         board.restore(&row);
     }
-    let remembered = nonces::since(store.reader(), clock.now() - NONCES_KEPT).await?;
+    let remembered = nonces::since(store.reader().patient(), clock.now() - NONCES_KEPT).await?;
     let activity = Arc::new(hub::Activity::new(clock.clone()));
     let readers = Readers {
         listeners: vec![board.clone(), keys.clone(), Arc::new(Counting(metrics.clone())), activity.clone()],

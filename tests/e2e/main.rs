@@ -3,6 +3,7 @@
 mod approval;
 mod companion;
 mod companion_cli;
+mod half_open;
 mod killed;
 mod machine;
 mod replicas;

@@ -11,14 +11,13 @@ use std::time::Duration;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use slab::Slab;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::Committed;
 use super::inbox::Inbox;
 use super::live::LiveEvent;
-use crate::store::Store;
 use crate::store::events::{self, NewEvent, PageLimits};
-use crate::store::streams;
+use crate::store::{Store, StoreError, streams};
 
 /// What a tail remembers for readers that come from history.
 const REMEMBERED_EVENTS: usize = 256;
@@ -26,6 +25,9 @@ const REMEMBERED_BYTES: usize = 256 << 10;
 
 /// What is read at once to fill a hole.
 const PAGE: PageLimits = PageLimits { events: 500, bytes: 1 << 20 };
+
+/// Tails that read at once: thousands would leave no connection for anybody else.
+const AT_ONCE: usize = 3;
 
 /// Before a hole is looked at again, when the database is away.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -35,6 +37,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct Tails {
     store: Store,
     tails: DashMap<Arc<str>, Arc<Tail>>,
+    /// Held while a tail reads.
+    turns: Semaphore,
 }
 
 /// The end of one stream.
@@ -70,7 +74,7 @@ struct Follower {
 
 impl Tails {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, tails: DashMap::new() }
+        Self { store, tails: DashMap::new(), turns: Semaphore::new(AT_ONCE) }
     }
 
     /// Whether somebody follows one of these events' streams.
@@ -123,17 +127,9 @@ impl Tails {
 
     /// Something may have been missed: every tail looks into the database.
     pub(super) fn catch_up(self: &Arc<Self>) {
-        let doubtful: Vec<_> = self.tails.iter().filter(|tail| tail.doubt()).map(|tail| tail.clone()).collect();
-        if doubtful.is_empty() {
-            return;
-        }
-        // One after the other: thousands at once would leave no connection for anybody else.
-        let tails = self.clone();
-        tokio::spawn(async move {
-            for tail in doubtful {
-                tails.fill_now(tail).await;
-            }
-        });
+        let doubtful = self.tails.iter().filter(|tail| tail.doubt());
+        // Each by itself: one that can't be read keeps none of the others waiting.
+        doubtful.for_each(|tail| self.fill(tail.clone()));
     }
 
     /// A reader has joined where something is missing.
@@ -159,11 +155,10 @@ impl Tails {
 
     /// Fills the hole between what the followers have and what there is.
     fn fill(self: &Arc<Self>, tail: Arc<Tail>) {
-        let tails = self.clone();
-        tokio::spawn(async move { tails.fill_now(tail).await });
+        tokio::spawn(self.clone().fill_now(tail));
     }
 
-    async fn fill_now(&self, tail: Arc<Tail>) {
+    async fn fill_now(self: Arc<Self>, tail: Arc<Tail>) {
         while let Some(hole) = tail.begin_to_fill() {
             let page = self.page(&tail.stream, hole.head).await;
             if let Err(error) = &page {
@@ -175,7 +170,8 @@ impl Tails {
         self.release(tail);
     }
 
-    async fn page(&self, stream: &str, head: i64) -> Result<Vec<Committed>, crate::store::StoreError> {
+    async fn page(&self, stream: &str, head: i64) -> Result<Vec<Committed>, StoreError> {
+        let _turn = self.turns.acquire().await;
         let reader = self.store.reader();
         let Some(row) = streams::find(reader, stream).await? else { return Ok(Vec::new()) };
         let rows = events::page(reader, row.id, head, PAGE).await?;

@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use flightdeck_migrations::{Migrator, MigratorTrait};
+use sea_orm::sqlx::{Connection, PgConnection};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr,
-    SqlErr, TransactionTrait,
+    SqlErr, SqlxError, TransactionTrait,
 };
 
+use super::reader::Reader;
 use crate::secret::Secret;
 
-/// What read-only queries run on.
-pub type Reader = DatabaseConnection;
+/// How long a connection that is given back may take to say that it lives.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(4);
 
 /// The kind of database behind a [`Store`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,8 +91,7 @@ fn is_contention(error: &DbErr) -> bool {
 }
 
 /// Whether the same statement may succeed later: lost connections, locks, and a full disk.
-fn is_transient(error: &sea_orm::SqlxError) -> bool {
-    use sea_orm::SqlxError;
+fn is_transient(error: &SqlxError) -> bool {
     match error {
         SqlxError::Io(_) | SqlxError::PoolTimedOut | SqlxError::PoolClosed | SqlxError::WorkerCrashed => true,
         SqlxError::Database(database) => database.code().is_some_and(|code| {
@@ -110,7 +111,7 @@ fn is_transient(error: &sea_orm::SqlxError) -> bool {
 /// The database, opened and migrated.
 #[derive(Debug, Clone)]
 pub struct Store {
-    reader: DatabaseConnection,
+    reader: Reader,
     writer: DatabaseConnection,
     kind: DatabaseKind,
     url: Secret,
@@ -128,7 +129,7 @@ impl Store {
         // A database in memory belongs to its connection, so there reader and writer share one.
         let reader =
             if options.url.contains(":memory:") { writer.clone() } else { connect(options, options.readers).await? };
-        Ok(Self { reader, writer, kind, url: Secret::new(options.url.clone()) })
+        Ok(Self { reader: Reader::new(reader), writer, kind, url: Secret::new(options.url.clone()) })
     }
 
     #[must_use]
@@ -223,6 +224,7 @@ fn connect_options(options: &StoreOptions, connections: u32) -> ConnectOptions {
         .acquire_timeout(Duration::from_secs(4))
         .connect_timeout(Duration::from_secs(4))
         .sqlx_logging(false);
+    connect.map_sqlx_postgres_pool_opts(|pool| pool.after_release(|connection, _| Box::pin(still_lives(connection))));
     let sync = options.sqlite_sync;
     connect.map_sqlx_sqlite_opts(move |sqlite| {
         sqlite
@@ -244,6 +246,12 @@ fn connect_options(options: &StoreOptions, connections: u32) -> ConnectOptions {
             .pragma("temp_store", "MEMORY")
     });
     connect
+}
+
+/// The pool would wait for a sign of life for as long as it takes, and meanwhile keep the connection's place.
+async fn still_lives(connection: &mut PgConnection) -> Result<bool, SqlxError> {
+    let answer = tokio::time::timeout(SIGN_OF_LIFE, connection.ping()).await;
+    answer.map_err(|_| SqlxError::PoolTimedOut).flatten().map(|()| true)
 }
 
 /// Two servers that start at once on one PostgreSQL take turns: the lock is held until the connection is done.

@@ -17,11 +17,13 @@ pub mod idempotency;
 pub mod nonces;
 pub mod notifications;
 pub mod pairings;
+mod reader;
 pub mod runs;
 pub mod streams;
 pub mod workspaces;
 
-pub use database::{DatabaseKind, Reader, SqliteSync, Store, StoreError, StoreOptions, Tx};
+pub use database::{DatabaseKind, SqliteSync, Store, StoreError, StoreOptions, Tx};
+pub use reader::Reader;
 
 #[cfg(test)]
 mod tests;
