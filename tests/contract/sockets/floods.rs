@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use flightdeck_tests::socket::document::Socket;
-use flightdeck_tests::socket::frame::{Frame, PING};
+use flightdeck_tests::socket::frame::{CONTINUATION, Frame, PING};
 use flightdeck_tests::{RawSocket, Received, TestServer, for_each_database};
 
 use super::{development, each, is_served, open, question};
@@ -18,7 +18,7 @@ fn flood(socket: &Socket) -> (usize, Duration) {
     (count, Duration::from_millis(too_many * 1_000 / rate))
 }
 
-/// Sends `bytes` so many times, while somebody else asks questions; gives how long it took until all were answered.
+/// Sends a frame so many times, while somebody else asks questions; gives how long it took until all were answered.
 async fn flooded(
     server: &TestServer,
     socket: &'static Socket,
@@ -26,10 +26,21 @@ async fn flooded(
     count: usize,
     is_answer: impl Fn(&Received) -> bool,
 ) -> Result<Duration> {
+    flooded_by(server, socket, &frame.encode().repeat(count), count, is_answer).await
+}
+
+/// The same for bytes that have so many answers.
+async fn flooded_by(
+    server: &TestServer,
+    socket: &'static Socket,
+    bytes: &[u8],
+    count: usize,
+    is_answer: impl Fn(&Received) -> bool,
+) -> Result<Duration> {
     let mut flooding = open(server, socket).await?;
     let mut other = open(server, socket).await?;
     let began = Instant::now();
-    flooding.send_bytes(&frame.encode().repeat(count)).await?;
+    flooding.send_bytes(bytes).await?;
     let answered = async {
         let mut answers = 0;
         while answers < count {
@@ -81,6 +92,22 @@ for_each_database! {
             let frame = Frame::new(PING, "flood");
             let took = flooded(server, socket, &frame, count, |received| matches!(received, Received::Pong(_))).await?;
             ensure!(took >= least, "{count} pings were answered in {took:?}");
+            Ok(())
+        })
+        .await?;
+    }
+
+    /// Even empty ones, which no other limit would ever end.
+    async fn a_flood_of_fragments_is_paced(database) {
+        each(development(database), async |server, socket| {
+            let (question, answer) = question(socket);
+            let (count, least) = flood(socket);
+            let mut bytes = Frame::text(question.to_string()).unfinished().encode();
+            bytes.extend(Frame::new(CONTINUATION, "").unfinished().encode().repeat(count));
+            bytes.extend(Frame::new(CONTINUATION, "").encode());
+            let is_answer = |received: &Received| matches!(received, Received::Message(name, _) if *name == answer);
+            let took = flooded_by(server, socket, &bytes, 1, is_answer).await?;
+            ensure!(took >= least, "{count} fragments were taken in {took:?}");
             Ok(())
         })
         .await?;

@@ -234,7 +234,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: SocketSession> Connection<S, T> {
                 }
             }
             Heard::Ping(payload) => self.wire.pong(payload),
-            Heard::Pong => {}
+            Heard::Part | Heard::Pong => {}
             Heard::Close(code) => return Err(End::Goodbye(code)),
         }
         Ok(())

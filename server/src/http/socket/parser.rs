@@ -16,6 +16,8 @@ const LARGEST_CONTROL: usize = 125;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard {
     Text(String),
+    /// A part of a text, and not its last.
+    Part,
     /// To be answered with the same bytes.
     Ping(Bytes),
     Pong,
@@ -71,36 +73,32 @@ impl Parser {
         }
     }
 
-    /// Reads on, until something is complete or there is no more input. What was read is gone from `input`.
+    /// Reads on, until a frame is complete or there is no more input. What was read is gone from `input`.
     ///
     /// # Errors
     /// The code to close with. Nothing can be read after that.
     pub(super) fn read(&mut self, input: &mut &[u8]) -> Result<Option<Heard>, CloseCode> {
-        loop {
-            let mut frame = match self.frame {
+        let mut frame = match self.frame {
+            Some(frame) => frame,
+            None => match self.read_head(input)? {
                 Some(frame) => frame,
-                None => match self.read_head(input)? {
-                    Some(frame) => frame,
-                    None => return Ok(None),
-                },
-            };
-            let payload = if frame.kind == Kind::Data { &mut self.message } else { &mut self.control };
-            let (here, later) = input.split_at(frame.left.min(input.len()));
-            let begin = payload.len();
-            payload.extend_from_slice(here);
-            unmask(&mut payload[begin..], frame.mask);
-            frame.mask.rotate_left(here.len() % 4);
-            frame.left -= here.len();
-            *input = later;
-            if frame.left > 0 {
-                self.frame = Some(frame);
-                return Ok(None);
-            }
-            self.frame = None;
-            if let Some(heard) = self.complete(frame)? {
-                return Ok(Some(heard));
-            }
+                None => return Ok(None),
+            },
+        };
+        let payload = if frame.kind == Kind::Data { &mut self.message } else { &mut self.control };
+        let (here, later) = input.split_at(frame.left.min(input.len()));
+        let begin = payload.len();
+        payload.extend_from_slice(here);
+        unmask(&mut payload[begin..], frame.mask);
+        frame.mask.rotate_left(here.len() % 4);
+        frame.left -= here.len();
+        *input = later;
+        if frame.left > 0 {
+            self.frame = Some(frame);
+            return Ok(None);
         }
+        self.frame = None;
+        self.complete(frame).map(Some)
     }
 
     fn read_head(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, CloseCode> {
@@ -145,22 +143,22 @@ impl Parser {
         Ok(Some(Frame { kind, last, mask: *mask, left: length }))
     }
 
-    /// What a frame whose payload is here means, unless it is only a part of something.
-    fn complete(&mut self, frame: Frame) -> Result<Option<Heard>, CloseCode> {
+    /// What a frame whose payload is here means.
+    fn complete(&mut self, frame: Frame) -> Result<Heard, CloseCode> {
         if frame.kind == Kind::Data {
             self.fragmented = !frame.last;
             if self.fragmented {
-                return Ok(None);
+                return Ok(Heard::Part);
             }
             let text = String::from_utf8(std::mem::take(&mut self.message)).map_err(|_| CloseCode::InvalidText)?;
-            return Ok(Some(Heard::Text(text)));
+            return Ok(Heard::Text(text));
         }
         let payload = std::mem::take(&mut self.control);
-        Ok(Some(match frame.kind {
+        Ok(match frame.kind {
             Kind::Ping => Heard::Ping(payload.into()),
             Kind::Close => Heard::Close(close_code(&payload)?),
             Kind::Pong | Kind::Data => Heard::Pong,
-        }))
+        })
     }
 }
 
@@ -261,7 +259,9 @@ mod tests {
                 Heard::Text(medium.clone()),
                 Heard::Text(long.clone()),
                 Heard::Pong,
+                Heard::Part,
                 Heard::Ping(Bytes::from_static(b"are you there")),
+                Heard::Part,
                 Heard::Text("aä!".into()),
                 Heard::Close(Some(4001)),
             ];
