@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use flightdeck_tests::database::TestDatabase;
+use flightdeck_tests::socket::frame::{Frame, PING, PONG};
 use flightdeck_tests::{Kind, Request, ServerProcess, TestOptions, TestServer, for_each_database};
 use serde_json::{Value, json};
 
@@ -35,6 +36,23 @@ async fn gets(client: &mut Client, wanted: impl IntoIterator<Item = i32>) -> Res
     client.events.retain(|event| event["channel"] != "global");
     client.expect_nothing().await?;
     Ok(events)
+}
+
+/// An agent that was sent an event as often as it ever is, and has said nothing since.
+async fn given_up(server: &TestServer) -> Result<Client> {
+    let mut publisher = Client::connect(server, "").await?;
+    let mut agent = Client::agent(server, "backend").await?;
+    agent.unsubscribe("global").await?;
+    publisher.publish("agents/backend", "message.new", json!(1)).await?;
+    next(&mut agent, 1).await?;
+    for _ in 0..2 {
+        server.advance(Duration::from_secs(5));
+        next(&mut agent, 1).await?;
+    }
+    server.advance(Duration::from_secs(5));
+    let stats = Request::get("/stats");
+    while server.send(&stats).await?.success()?["pendingDeliveries"] != 0 {}
+    Ok(agent)
 }
 
 for_each_database! {
@@ -102,22 +120,7 @@ for_each_database! {
     /// A connection can be gone long before that is known: what was sent into it is not done with.
     async fn what_nobody_was_there_to_get_comes_again(database) {
         let server = TestServer::start(database).await?;
-        let mut publisher = Client::connect(&server, "").await?;
-        let mut agent = Client::agent(&server, "backend").await?;
-        agent.unsubscribe("global").await?;
-        publisher.publish("agents/backend", "message.new", json!(1)).await?;
-        next(&mut agent, 1).await?;
-        for _ in 0..2 {
-            server.advance(Duration::from_secs(5));
-            next(&mut agent, 1).await?;
-        }
-        server.advance(Duration::from_secs(5));
-        let given_up = async {
-            let stats = Request::get("/stats");
-            while server.send(&stats).await?.success()?["pendingDeliveries"] != 0 {}
-            anyhow::Ok(())
-        };
-        given_up.await?;
+        let agent = given_up(&server).await?;
         agent.socket.close().await?;
         let mut back = Client::agent(&server, "backend").await?;
         let missed = gets(&mut back, [1]).await?;
@@ -125,6 +128,18 @@ for_each_database! {
         back.socket.close().await?;
         let mut back = Client::agent(&server, "backend").await?;
         gets(&mut back, []).await?;
+    }
+
+    /// Many clients say nothing but what their WebSocket says by itself.
+    async fn a_sign_of_life_need_not_be_a_message(database) {
+        for opcode in [PING, PONG] {
+            let server = TestServer::start(database).await?;
+            let mut agent = given_up(&server).await?;
+            agent.socket.send_frame(&Frame::new(opcode, "")).await?;
+            agent.socket.close().await?;
+            let mut back = Client::agent(&server, "backend").await?;
+            gets(&mut back, []).await.with_context(|| format!("opcode {opcode}"))?;
+        }
     }
 
     /// An agent asks for nothing when it comes back, and learns that it missed something all the same.

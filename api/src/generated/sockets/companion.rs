@@ -137,6 +137,9 @@ pub trait CompanionSession: Send + 'static {
         out: &mut Outbox<CompanionServerMessage>,
     ) -> impl Future<Output = Result<(), CloseCode>> + Send;
 
+    /// The client gave a sign of life that is no message: a ping or a pong of WebSocket itself.
+    fn alive(&mut self) {}
+
     /// Comes at the interval of `limits.heartbeat`.
     fn heartbeat(
         &mut self,
@@ -306,6 +309,10 @@ impl<S: CompanionSession> SocketSession for CompanionConnection<S> {
         out: &mut Outbox<CompanionServerMessage>,
     ) -> impl Future<Output = Result<(), CloseCode>> + Send {
         self.0.pending(out)
+    }
+
+    fn alive(&mut self) {
+        self.0.alive();
     }
 
     fn heartbeat(

@@ -157,6 +157,9 @@ pub trait StreamSession: Send + 'static {
     /// something: must lose nothing by that.
     fn pending(&mut self, out: &mut Outbox<StreamServerMessage>) -> impl Future<Output = Result<(), CloseCode>> + Send;
 
+    /// The client gave a sign of life that is no message: a ping or a pong of WebSocket itself.
+    fn alive(&mut self) {}
+
     /// Comes at the interval of `limits.heartbeat`.
     fn heartbeat(
         &mut self,
@@ -305,6 +308,10 @@ impl<S: StreamSession> SocketSession for StreamConnection<S> {
 
     fn pending(&mut self, out: &mut Outbox<StreamServerMessage>) -> impl Future<Output = Result<(), CloseCode>> + Send {
         self.0.pending(out)
+    }
+
+    fn alive(&mut self) {
+        self.0.alive();
     }
 
     fn heartbeat(

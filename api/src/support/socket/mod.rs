@@ -57,6 +57,9 @@ pub trait SocketSession: Send + 'static {
     /// says something, by which nothing is lost.
     fn pending(&mut self, out: &mut Outbox<Self::Message>) -> impl Future<Output = Result<(), CloseCode>> + Send;
 
+    /// The client gave a sign of life that is no message: a ping or a pong of WebSocket itself.
+    fn alive(&mut self) {}
+
     /// Comes every [`SocketLimits::heartbeat`].
     fn heartbeat(&mut self, out: &mut Outbox<Self::Message>) -> impl Future<Output = Result<(), CloseCode>> + Send;
 

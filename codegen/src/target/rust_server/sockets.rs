@@ -17,7 +17,7 @@ use crate::target::rust::{documentation, identifier, imports, literal};
 use crate::target::scope::Scope;
 
 /// Methods that a session has besides those of its messages.
-const SESSION_METHODS: &[&str] = &["opened", "faulty", "pending", "heartbeat", "closed"];
+const SESSION_METHODS: &[&str] = &["opened", "faulty", "pending", "alive", "heartbeat", "closed"];
 
 #[derive(Serialize)]
 struct SocketsModule {

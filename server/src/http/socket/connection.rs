@@ -233,8 +233,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: SocketSession> Connection<S, T> {
                     return Err(CloseCode::TooManyFaults.into());
                 }
             }
-            Heard::Ping(payload) => self.wire.pong(payload),
-            Heard::Part | Heard::Pong => {}
+            Heard::Ping(payload) => {
+                self.session.alive();
+                self.wire.pong(payload);
+            }
+            Heard::Pong => self.session.alive(),
+            Heard::Part => {}
             Heard::Close(code) => return Err(End::Goodbye(code)),
         }
         Ok(())

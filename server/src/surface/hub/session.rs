@@ -205,6 +205,10 @@ impl HubSession for Session {
         }
     }
 
+    fn alive(&mut self) {
+        self.client.heard();
+    }
+
     async fn heartbeat(&mut self, out: &mut Out) -> Result<(), CloseCode> {
         out.send(HubServerMessage::Ping(types::HubPing { timestamp: frame::time(self.now()) }));
         Ok(())

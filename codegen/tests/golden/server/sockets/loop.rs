@@ -77,6 +77,9 @@ pub trait LoopSession: Send + 'static {
     /// something: must lose nothing by that.
     fn pending(&mut self, out: &mut Outbox<LoopServerMessage>) -> impl Future<Output = Result<(), CloseCode>> + Send;
 
+    /// The client gave a sign of life that is no message: a ping or a pong of WebSocket itself.
+    fn alive(&mut self) {}
+
     /// Comes at the interval of `limits.heartbeat`.
     fn heartbeat(&mut self, out: &mut Outbox<LoopServerMessage>) -> impl Future<Output = Result<(), CloseCode>> + Send;
 
@@ -173,6 +176,10 @@ impl<S: LoopSession> SocketSession for LoopConnection<S> {
 
     fn pending(&mut self, out: &mut Outbox<LoopServerMessage>) -> impl Future<Output = Result<(), CloseCode>> + Send {
         self.0.pending(out)
+    }
+
+    fn alive(&mut self) {
+        self.0.alive();
     }
 
     fn heartbeat(&mut self, out: &mut Outbox<LoopServerMessage>) -> impl Future<Output = Result<(), CloseCode>> + Send {

@@ -131,6 +131,9 @@ pub trait RoomsSession: Send + 'static {
     /// something: must lose nothing by that.
     fn pending(&mut self, out: &mut Outbox<RoomsServerMessage>) -> impl Future<Output = Result<(), CloseCode>> + Send;
 
+    /// The client gave a sign of life that is no message: a ping or a pong of WebSocket itself.
+    fn alive(&mut self) {}
+
     /// Comes at the interval of `limits.heartbeat`.
     fn heartbeat(&mut self, out: &mut Outbox<RoomsServerMessage>)
     -> impl Future<Output = Result<(), CloseCode>> + Send;
@@ -359,6 +362,10 @@ impl<S: RoomsSession> SocketSession for RoomsConnection<S> {
 
     fn pending(&mut self, out: &mut Outbox<RoomsServerMessage>) -> impl Future<Output = Result<(), CloseCode>> + Send {
         self.0.pending(out)
+    }
+
+    fn alive(&mut self) {
+        self.0.alive();
     }
 
     fn heartbeat(

@@ -88,6 +88,9 @@ pub trait TailSession: Send + 'static {
     /// something: must lose nothing by that.
     fn pending(&mut self, out: &mut Outbox<TailServerMessage>) -> impl Future<Output = Result<(), CloseCode>> + Send;
 
+    /// The client gave a sign of life that is no message: a ping or a pong of WebSocket itself.
+    fn alive(&mut self) {}
+
     /// Comes at the interval of `limits.heartbeat`.
     fn heartbeat(&mut self, out: &mut Outbox<TailServerMessage>) -> impl Future<Output = Result<(), CloseCode>> + Send;
 
@@ -196,6 +199,10 @@ impl<S: TailSession> SocketSession for TailConnection<S> {
 
     fn pending(&mut self, out: &mut Outbox<TailServerMessage>) -> impl Future<Output = Result<(), CloseCode>> + Send {
         self.0.pending(out)
+    }
+
+    fn alive(&mut self) {
+        self.0.alive();
     }
 
     fn heartbeat(&mut self, out: &mut Outbox<TailServerMessage>) -> impl Future<Output = Result<(), CloseCode>> + Send {
