@@ -36,7 +36,7 @@ pub use parameter::{Header, Path, Query};
 pub use presence::{Nullable, nullable, present};
 pub use refused::{DeclaredErrors, Refused};
 pub use socket::{
-    Fault, FaultKind, Frame, Incoming, Outbox, QueryParameters, Reconnect, ServerMessage, Socket, SocketInfo,
+    Fault, FaultKind, Frame, Incoming, Outbox, QueryParameters, Queue, Reconnect, ServerMessage, Socket, SocketInfo,
     SocketLimits, SocketSession, Taken,
 };
 pub use timestamp::{InvalidTimestamp, Timestamp};

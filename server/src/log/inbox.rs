@@ -1,9 +1,9 @@
 //! What waits for one reader: new events of all the streams that it follows, in order, within limits.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 
+use flightdeck_api::support::Queue;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
@@ -15,9 +15,6 @@ pub struct ReaderLimits {
     pub events: usize,
     pub bytes: usize,
 }
-
-/// Room that an empty queue keeps.
-const KEPT: usize = 32;
 
 /// An event that waits, and for which of the reader's subscriptions.
 #[derive(Debug)]
@@ -36,14 +33,14 @@ pub(super) enum Found {
 
 #[derive(Debug)]
 pub(super) struct Inbox {
-    queue: Mutex<Queue>,
+    queue: Mutex<Waiting>,
     waker: AtomicWaker,
     limits: ReaderLimits,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
-    deliveries: VecDeque<Delivery>,
+struct Waiting {
+    deliveries: Queue<Delivery>,
     bytes: usize,
     overflowed: bool,
 }
@@ -62,10 +59,10 @@ impl Inbox {
         let was_empty = queue.deliveries.is_empty();
         for event in events {
             queue.bytes += event.size();
-            queue.deliveries.push_back(Delivery { subscription, event: event.clone() });
+            queue.deliveries.push(Delivery { subscription, event: event.clone() });
         }
         if queue.deliveries.len() > self.limits.events || queue.bytes > self.limits.bytes {
-            *queue = Queue { overflowed: true, ..Queue::default() };
+            *queue = Waiting { overflowed: true, ..Waiting::default() };
         }
         let wake = was_empty && (queue.overflowed || !queue.deliveries.is_empty());
         drop(queue);
@@ -77,17 +74,19 @@ impl Inbox {
 
     pub(super) fn take(&self) -> Found {
         let mut queue = self.queue.lock();
-        match queue.deliveries.pop_front() {
+        match queue.deliveries.pop() {
             Some(delivery) => {
                 queue.bytes -= delivery.event.size();
-                if queue.deliveries.is_empty() && queue.deliveries.capacity() > KEPT {
-                    queue.deliveries.shrink_to(KEPT);
-                }
                 Found::Delivery(delivery)
             }
             None if queue.overflowed => Found::Overflow,
             None => Found::Nothing,
         }
+    }
+
+    /// Gives back room that was not needed since the last time.
+    pub(super) fn tidy(&self) {
+        self.queue.lock().deliveries.tidy();
     }
 
     /// Wakes `waker` at the next event. Look again after this: one may have come in between.

@@ -158,6 +158,11 @@ impl Reader {
         self.followed.is_empty()
     }
 
+    /// Gives back room that was not needed since the last time. Comes now and then.
+    pub fn tidy(&self) {
+        self.inbox.tidy();
+    }
+
     /// Waits for the next item. Loses nothing when dropped before it completes.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod fault;
 mod info;
 mod outbox;
 mod query;
+mod queue;
 
 use std::future::Future;
 
@@ -16,6 +17,7 @@ pub use fault::{Fault, FaultKind};
 pub use info::{Reconnect, SocketInfo, SocketLimits};
 pub use outbox::{Outbox, ServerMessage};
 pub use query::QueryParameters;
+pub use queue::Queue;
 /// A text frame, ready to be sent. Clones share its bytes.
 pub use tungstenite::Utf8Bytes as Frame;
 

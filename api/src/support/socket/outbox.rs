@@ -1,14 +1,10 @@
 //! What a connection still has to send. How much of it may wait, and what happens to a slow client, is the engine's.
 
-use std::collections::VecDeque;
 use std::marker::PhantomData;
 
 use serde::Serialize;
 
-use super::Frame;
-
-/// So many places are kept for the next frames; a burst's are given back, because a connection lives for long.
-const KEPT: usize = 16;
+use super::{Frame, Queue};
 
 /// Something that the server says on a socket. Generated.
 pub trait ServerMessage: Serialize + Send + 'static {
@@ -25,7 +21,7 @@ pub trait ServerMessage: Serialize + Send + 'static {
 /// The frames that wait to be sent on one connection, in order. Empty, it takes no memory of its own.
 #[derive(Debug)]
 pub struct Outbox<M> {
-    frames: VecDeque<Frame>,
+    frames: Queue<Frame>,
     message: PhantomData<fn(M)>,
 }
 
@@ -33,7 +29,7 @@ impl<M: ServerMessage> Outbox<M> {
     /// An empty one.
     #[must_use]
     pub const fn new() -> Self {
-        Self { frames: VecDeque::new(), message: PhantomData }
+        Self { frames: Queue::new(), message: PhantomData }
     }
 
     /// Puts a message behind the others.
@@ -44,21 +40,22 @@ impl<M: ServerMessage> Outbox<M> {
 
     /// Puts a frame behind the others. It must be one of the socket's messages.
     pub fn send_frame(&mut self, frame: Frame) {
-        self.frames.push_back(frame);
+        self.frames.push(frame);
     }
 
     /// Takes the first frame out.
     pub fn pop(&mut self) -> Option<Frame> {
-        let frame = self.frames.pop_front();
-        if self.frames.is_empty() && self.frames.capacity() > KEPT {
-            self.frames = VecDeque::new();
-        }
-        frame
+        self.frames.pop()
     }
 
     /// Takes all frames out.
     pub fn take(&mut self) -> Vec<Frame> {
-        std::mem::take(&mut self.frames).into()
+        self.frames.drain(..).collect()
+    }
+
+    /// Gives back room that was not needed since the last time. Comes with each heartbeat.
+    pub fn tidy(&mut self) {
+        self.frames.tidy();
     }
 
     /// Whether there is nothing to send.
@@ -104,19 +101,5 @@ mod tests {
         assert_eq!(out.pop().expect("there are two"), r#"{"count":1}"#);
         assert_eq!(out.take(), ["2"]);
         assert!(out.is_empty() && out.pop().is_none());
-    }
-
-    #[test]
-    fn a_burst_leaves_no_memory_behind() {
-        let mut out = Outbox::<Tick>::new();
-        for count in 0..KEPT * 4 {
-            out.send(Tick { count });
-        }
-        while out.pop().is_some() {}
-        assert_eq!(out.frames.capacity(), 0);
-        out.send(Tick { count: 0 });
-        let kept = out.frames.capacity();
-        while out.pop().is_some() {}
-        assert_eq!(out.frames.capacity(), kept, "a few places are kept, so that an event costs no allocation");
     }
 }

@@ -255,6 +255,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: SocketSession> Connection<S, T> {
         }
         self.look = orders.include(Orders::LOOK) && !self.wire.is_full();
         if orders.include(Orders::HEARTBEAT) {
+            self.wire.tidy();
+            self.out.tidy();
             self.wire.ping();
             Box::pin(self.session.heartbeat(&mut self.out)).await?;
         }

@@ -3,7 +3,6 @@
 //! What goes out is never copied: a header is made at the moment of writing, and the bytes of a message are those that
 //! all its readers share. Many frames leave with one call to the system.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -13,7 +12,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use flightdeck_api::generated::sockets::CloseCode;
-use flightdeck_api::support::Frame;
+use flightdeck_api::support::{Frame, Queue};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::line::Line;
@@ -30,9 +29,6 @@ const ROOM: usize = 64 << 10;
 
 /// Beyond this, nothing goes in but what must be said.
 const FULL: usize = 1 << 20;
-
-/// So many places are kept for the next frames; a burst's are given back.
-const KEPT: usize = 16;
 
 /// The longest header of a frame that is not masked.
 const LONGEST_HEAD: usize = 10;
@@ -52,7 +48,7 @@ pub(super) struct Wire<S> {
     parser: Parser,
     /// What has been read and not been parsed.
     rest: Bytes,
-    queue: VecDeque<Outgoing>,
+    queue: Queue<Outgoing>,
     /// Bytes of the queue's first frame that are gone.
     gone: usize,
     /// What the queue holds in memory, about.
@@ -76,7 +72,7 @@ enum Opcode {
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// `rest` is what came before the socket began.
     pub(super) const fn new(stream: S, rest: Bytes, largest: usize) -> Self {
-        Self { stream, parser: Parser::new(largest), rest, queue: VecDeque::new(), gone: 0, waiting: 0 }
+        Self { stream, parser: Parser::new(largest), rest, queue: Queue::new(), gone: 0, waiting: 0 }
     }
 
     pub(super) fn text(&mut self, frame: Frame) {
@@ -104,7 +100,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     fn push(&mut self, opcode: Opcode, payload: Bytes) {
         let frame = Outgoing { opcode, payload };
         self.waiting += frame.weight();
-        self.queue.push_back(frame);
+        self.queue.push(frame);
+    }
+
+    /// Gives back room that was not needed since the last time.
+    pub(super) fn tidy(&mut self) {
+        self.queue.tidy();
     }
 
     /// Whether more may be put into the queue. What must be said goes in anyway.
@@ -167,22 +168,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             self.forget(written);
         }
         line.blocked(false);
-        if self.queue.capacity() > KEPT {
-            self.queue = VecDeque::new();
-        }
         // There is no flush: nothing below keeps anything back.
         Poll::Ready(Ok(()))
     }
 
     fn poll_write_some(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut heads = [Head::default(); BATCH];
-        for (head, frame) in heads.iter_mut().zip(&self.queue) {
+        for (head, frame) in heads.iter_mut().zip(self.queue.iter()) {
             *head = frame.head();
         }
         let mut slices = [IoSlice::new(&[]); 2 * BATCH];
         let mut filled = 0;
         let mut gone = self.gone;
-        for (head, frame) in heads.iter().zip(&self.queue) {
+        for (head, frame) in heads.iter().zip(self.queue.iter()) {
             for part in [head.bytes(), &frame.payload] {
                 let skipped = gone.min(part.len());
                 gone -= skipped;
@@ -205,7 +203,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             }
             self.gone -= length;
             self.waiting -= first.weight();
-            self.queue.pop_front();
+            self.queue.pop();
         }
     }
 

@@ -1,8 +1,6 @@
 //! What one client has been sent and has not acknowledged: sent again after a while, a few times, with the same id.
 
-use std::collections::VecDeque;
-
-use flightdeck_api::support::Frame;
+use flightdeck_api::support::{Frame, Queue};
 use uuid::Uuid;
 
 /// How long a client has to acknowledge, in milliseconds.
@@ -10,9 +8,6 @@ const PATIENCE: i64 = 5_000;
 
 /// How often something is sent in all.
 const SENDS: u8 = 3;
-
-/// An empty queue keeps this many places.
-const KEPT: usize = 16;
 
 /// One event, sent to one client because of one of its subscriptions.
 #[derive(Debug)]
@@ -35,7 +30,7 @@ impl<S> Delivery<S> {
 /// The deliveries of one client, the one that is due first in front: each is due the same time after it was sent.
 #[derive(Debug)]
 pub(super) struct Deliveries<S> {
-    queue: VecDeque<Delivery<S>>,
+    queue: Queue<Delivery<S>>,
     bytes: usize,
 }
 
@@ -49,13 +44,13 @@ pub(super) enum Due<S> {
 
 impl<S: Copy + PartialEq> Deliveries<S> {
     pub(super) const fn new() -> Self {
-        Self { queue: VecDeque::new(), bytes: 0 }
+        Self { queue: Queue::new(), bytes: 0 }
     }
 
     /// Notes that an event has been sent now.
     pub(super) fn sent(&mut self, id: Uuid, subscription: S, seq: i64, frame: Frame, now: i64) {
         self.bytes += frame.len();
-        self.queue.push_back(Delivery { id, subscription, seq, frame, due: now + PATIENCE, sends: 1 });
+        self.queue.push(Delivery { id, subscription, seq, frame, due: now + PATIENCE, sends: 1 });
     }
 
     /// The client has it.
@@ -64,7 +59,6 @@ impl<S: Copy + PartialEq> Deliveries<S> {
         let index = self.queue.iter().position(|delivery| delivery.id == id)?;
         let delivery = self.queue.remove(index)?;
         self.bytes -= delivery.frame.len();
-        self.shrink();
         Some(delivery)
     }
 
@@ -73,16 +67,15 @@ impl<S: Copy + PartialEq> Deliveries<S> {
         if self.due()? > now {
             return None;
         }
-        let mut delivery = self.queue.pop_front()?;
+        let mut delivery = self.queue.pop()?;
         if delivery.sends >= SENDS {
             self.bytes -= delivery.frame.len();
-            self.shrink();
             return Some(Due::Over(delivery));
         }
         delivery.sends += 1;
         delivery.due = now + PATIENCE;
         let frame = delivery.frame.clone();
-        self.queue.push_back(delivery);
+        self.queue.push(delivery);
         Some(Due::Again(frame))
     }
 
@@ -95,7 +88,6 @@ impl<S: Copy + PartialEq> Deliveries<S> {
     pub(super) fn drop_those_of(&mut self, subscription: S) {
         self.queue.retain(|delivery| delivery.subscription != subscription);
         self.bytes = self.queue.iter().map(|delivery| delivery.frame.len()).sum();
-        self.shrink();
     }
 
     /// The subscription goes on under another name.
@@ -119,10 +111,9 @@ impl<S: Copy + PartialEq> Deliveries<S> {
         self.bytes
     }
 
-    fn shrink(&mut self) {
-        if self.queue.is_empty() && self.queue.capacity() > KEPT {
-            self.queue = VecDeque::new();
-        }
+    /// Gives back room that was not needed since the last time.
+    pub(super) fn tidy(&mut self) {
+        self.queue.tidy();
     }
 }
 

@@ -156,6 +156,7 @@ impl CompanionSession for Session {
     }
 
     async fn heartbeat(&mut self, _: &mut Out) -> Result<(), CloseCode> {
+        self.reader.tidy();
         Ok(())
     }
 

@@ -210,6 +210,7 @@ impl HubSession for Session {
     }
 
     async fn heartbeat(&mut self, out: &mut Out) -> Result<(), CloseCode> {
+        self.client.tidy();
         out.send(HubServerMessage::Ping(types::HubPing { timestamp: frame::time(self.now()) }));
         Ok(())
     }

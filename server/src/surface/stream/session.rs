@@ -282,6 +282,7 @@ impl StreamSession for Session {
     }
 
     async fn heartbeat(&mut self, out: &mut Out) -> Result<(), CloseCode> {
+        self.reader.tidy();
         out.send(StreamServerMessage::Heartbeat(types::StreamHeartbeat { server_time: self.now() }));
         Ok(())
     }

@@ -202,6 +202,12 @@ impl Client {
         }
     }
 
+    /// Gives back room that was not needed since the last time. Comes now and then.
+    pub fn tidy(&mut self) {
+        self.reader.tidy();
+        self.deliveries.tidy();
+    }
+
     /// The connection is gone.
     pub async fn close(mut self) {
         if let Some(identity) = self.identity.take() {
