@@ -121,7 +121,8 @@ pub struct Config {
     pub max_sockets: usize,
 
     /// How much history is kept, by kind of stream: `runs=90d/100000` keeps 90 days, and 100000 events of each run; 0 is no
-    /// limit. The kinds are agents, approvals, channels, pairings and runs. Separated by commas.
+    /// limit. Separated by commas. Unless said: agents=90d/1000000, approvals=365d/100000, channels=7d/100000,
+    /// pairings=1d/0, runs=90d/100000.
     #[arg(long, env = "FLIGHTDECK_RETENTION", value_delimiter = ',', value_name = "RULES")]
     pub retention: Vec<KindRule>,
 

@@ -47,7 +47,8 @@ impl Default for Retention {
         Self(BTreeMap::from([
             rule("agents", 90, 1_000_000),
             rule("approvals", 365, 100_000),
-            rule("channels", 7, 10_000),
+            // Every run, approval and message is told on `global` as well.
+            rule("channels", 7, 100_000),
             rule("pairings", 1, 0),
             rule("runs", 90, 100_000),
         ]))
@@ -172,6 +173,7 @@ mod tests {
         let none: KindRule = "channels=0/0".parse().expect("a rule");
         assert_eq!(Retention::default().with([none]).rule_of("channels/global"), Rule::default());
         assert_eq!(Retention::default().rule_of("runs/x"), Rule { age: 90, count: 100_000 });
+        assert_eq!(Retention::default().rule_of("channels/global"), Rule { age: 7, count: 100_000 });
         assert_eq!(Retention::default().rule_of("workspaces/x"), Rule::default());
     }
 
