@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use flightdeck_tests::{TestOptions, TestServer, for_each_database};
+use flightdeck_tests::{Kind, TestOptions, TestServer, for_each_database, on_postgres};
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 use super::{Client, pass, seqs};
@@ -263,5 +264,24 @@ for_each_database! {
         client.expect("topics/t1", [json!("first")]).await?;
         client.unsubscribe("topics/t500").await?;
         client.subscribe("topics/one-more").await?;
+    }
+}
+
+on_postgres! {
+    /// A client that has to wait for the database is told so after a while, and nothing is left of its request.
+    async fn who_follows_while_the_database_hangs_is_refused() {
+        let mut server = TestServer::start(Kind::Postgres).await?;
+        let mut client = Client::connect(&server, "").await?;
+        let hanging = server.database().connect().await?;
+        hanging.execute_unprepared("BEGIN; LOCK TABLE streams IN ACCESS EXCLUSIVE MODE").await?;
+        let error = "The server can't reach its database, or it is shutting down.";
+        client.refused(json!({"type": "subscribe", "channel": "topics/x"}), error).await?;
+        hanging.execute_unprepared("COMMIT").await?;
+        let mut publisher = Client::connect(&server, "").await?;
+        publisher.publish("topics/x", "system.info", json!(1)).await?;
+        client.expect_nothing().await?;
+        client.subscribe("topics/x").await?;
+        publisher.publish("topics/x", "system.info", json!(2)).await?;
+        client.expect("topics/x", [json!(2)]).await?;
     }
 }

@@ -2,18 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_api::generated::types::HubEventName;
 use flightdeck_api::support::ApiError;
 
 use super::{Client, End, Identity};
-use crate::log::{Item, Start, channel_stream};
+use crate::log::{Item, Start, Subscription, channel_stream};
 use crate::service::hub::alarm::monotonic;
 use crate::service::hub::channel::Channel;
 use crate::service::hub::followed::Followed;
 use crate::service::hub::membership::{MOST, Refusal, Seat};
 use crate::service::hub::progress::Progress;
+
+/// How long it may take to find out where a channel ends; the connection does nothing else meanwhile.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Client {
     /// Follows a channel from now on, or from the event after `since`. Once this returns, nothing that is published on it
@@ -152,26 +156,44 @@ impl Client {
         self.follow_from(&channel, since);
     }
 
+    /// Follows a channel for a client that wants what happens from now on.
     async fn follow_now(&mut self, channel: &Channel) -> Result<(), ApiError> {
-        let subscription = self.reader.follow(&channel.stream(), Start::Now);
-        loop {
-            match self.reader.next().await {
-                Ok(Item::Synced { subscription: synced, seq }) if synced == subscription => {
-                    self.followed.push(Followed::live(subscription, channel.name(), seq));
-                    return Ok(());
-                }
+        let stream = channel.stream();
+        let subscription = self.reader.follow(&stream, Start::Now);
+        let end = tokio::time::timeout(PATIENCE, self.end_of(subscription)).await;
+        if let Ok(Ok(Some(end))) = end {
+            self.followed.push(Followed::live(subscription, channel.name(), end));
+            return Ok(());
+        }
+        self.reader.unfollow(subscription);
+        end.map_err(|_| ErrorCode::Unavailable)??;
+        // Its other channels have too much to wait for the reader.
+        let looking = tokio::time::timeout(PATIENCE, self.hub.0.log.extent(&stream)).await;
+        let last = looking.map_err(|_| ErrorCode::Unavailable)??.map_or(0, |row| row.last_seq);
+        let subscription = self.reader.follow(&stream, Start::After(last));
+        self.followed.push(Followed::live(subscription, channel.name(), last));
+        Ok(())
+    }
+
+    /// Waits until the reader says where a channel ends, and keeps what it says of others before. `None`: there is more of
+    /// that than may be kept.
+    async fn end_of(&mut self, subscription: Subscription) -> Result<Option<i64>, ApiError> {
+        let mut kept = self.items.iter().map(size).fold((0, 0), add);
+        while kept.0 < self.limits.events && kept.1 < self.limits.bytes {
+            match self.reader.next().await? {
+                Item::Synced { subscription: synced, seq } if synced == subscription => return Ok(Some(seq)),
                 // Nothing more would come, and so no end of this.
-                Ok(Item::FellBehind) => {
+                Item::FellBehind => {
                     self.ended = Some(End::FellBehind);
                     return Err(ErrorCode::Unavailable.into());
                 }
-                Ok(item) => self.items.push_back(item),
-                Err(error) => {
-                    self.reader.unfollow(subscription);
-                    return Err(error.into());
+                item => {
+                    kept = add(kept, size(&item));
+                    self.items.push_back(item);
                 }
             }
         }
+        Ok(None)
     }
 
     fn unfollow(&mut self, index: usize) {
@@ -197,4 +219,17 @@ impl Client {
             Err(error) => tracing::warn!(%error, "could not take the hub's figures"),
         }
     }
+}
+
+/// The events of an item, and their bytes.
+fn size(item: &Item) -> (usize, usize) {
+    match item {
+        Item::Stored { events, .. } => (events.len(), events.iter().map(|event| event.payload.len()).sum()),
+        Item::Live { event, .. } => (1, event.event.payload.len()),
+        Item::Gap { .. } | Item::Synced { .. } | Item::FellBehind => (1, 0),
+    }
+}
+
+const fn add(one: (usize, usize), other: (usize, usize)) -> (usize, usize) {
+    (one.0 + other.0, one.1 + other.1)
 }
