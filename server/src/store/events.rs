@@ -7,8 +7,8 @@ use sea_orm::sea_query::{Expr, OnConflict, Query};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
-use super::StoreError;
 use super::entity::{event, stream};
+use super::{StoreError, streams};
 
 pub use super::entity::event::Model as EventRow;
 
@@ -127,7 +127,22 @@ async fn advance<'n, C: ConnectionTrait>(
             }
         }
     }
+    lift(connection, &mut heads).await?;
     Ok(heads)
+}
+
+/// Moves on what has just been made and must not begin with 1. Where nothing is new, that costs nothing.
+async fn lift<C: ConnectionTrait>(connection: &C, heads: &mut BTreeMap<&str, (i64, i64)>) -> Result<(), StoreError> {
+    let made: Vec<&mut (i64, i64)> = heads
+        .iter_mut()
+        .filter(|(name, (_, next))| *next == 1 && streams::has_floor(name))
+        .map(|(_, head)| head)
+        .collect();
+    if !made.is_empty() {
+        let floor = streams::lift(connection, made.iter().map(|(id, _)| *id).collect()).await?;
+        made.into_iter().for_each(|(_, next)| *next += floor);
+    }
+    Ok(())
 }
 
 /// What one page of events may cost.

@@ -1,12 +1,15 @@
-//! Streams: where each begins and ends, and trimming what is too old.
+//! Streams: where each begins and ends, trimming what is too old, and forgetting channels of which nothing is left.
+//!
+//! A channel that was forgotten and is used again must not begin with 1: a client that has its old place would miss what
+//! comes, and not know it. So the highest place of all that were forgotten is kept, and every new channel begins above it.
 
 use std::collections::BTreeMap;
 
 use sea_orm::sea_query::{Expr, ExprTrait, JoinType, Order, Query};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::StoreError;
 use super::entity::{event, stream};
+use super::{StoreError, facts};
 
 pub use super::entity::stream::Model as StreamRow;
 
@@ -133,4 +136,78 @@ pub async fn trim<C: ConnectionTrait>(connection: &C, stream_id: i64, first_seq:
         .exec(connection)
         .await?;
     Ok(())
+}
+
+/// How the names of streams begin that can be forgotten.
+const CHANNELS: &str = "channels/";
+
+/// The fact that keeps the highest place of those that were.
+const FLOOR: &str = "channels_floor";
+
+/// Whether a stream of this name begins above the floor.
+pub(super) fn has_floor(name: &str) -> bool {
+    name.starts_with(CHANNELS)
+}
+
+/// Moves streams that have just been made, in this transaction, above the floor; returns it.
+///
+/// Whoever forgets a stream raises the floor in the same transaction. A statement of its own sees it: to make the stream,
+/// this transaction had to wait for that one's end.
+///
+/// # Errors
+/// If the database can't be reached.
+pub(super) async fn lift<C: ConnectionTrait>(connection: &C, made: Vec<i64>) -> Result<i64, StoreError> {
+    let floor = facts::number(connection, FLOOR).await?;
+    if floor > 0 {
+        let mut lift = Query::update();
+        lift.table(stream::Entity)
+            .value(stream::Column::FirstSeq, floor + 1)
+            .value(stream::Column::LastSeq, Expr::col(stream::Column::LastSeq).add(floor))
+            .and_where(Expr::col(stream::Column::Id).is_in(made));
+        connection.execute(&lift).await?;
+    }
+    Ok(floor)
+}
+
+/// The channels with an id above `after` of which nothing is left and that no agent is on, in order, at most `limit`.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn unused_channels<C: ConnectionTrait>(
+    connection: &C,
+    after: i64,
+    limit: u64,
+) -> Result<Vec<StreamRow>, StoreError> {
+    Ok(stream::Entity::find()
+        .filter(stream::Column::Id.gt(after))
+        .filter(stream::Column::Name.like(format!("{CHANNELS}%")))
+        .filter(is_empty())
+        .filter(Expr::cust(format!("name NOT IN (SELECT '{CHANNELS}' || channel FROM hub_subscriptions)")))
+        .order_by_asc(stream::Column::Id)
+        .limit(limit)
+        .all(connection)
+        .await?)
+}
+
+/// Forgets those of these channels of which nothing is left still.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn forget<C: ConnectionTrait>(connection: &C, ids: &[i64]) -> Result<(), StoreError> {
+    let mut delete = Query::delete();
+    delete
+        .from_table(stream::Entity)
+        .and_where(Expr::col(stream::Column::Id).is_in(ids.iter().copied()))
+        .and_where(is_empty())
+        .returning(Query::returning().columns([stream::Column::LastSeq]));
+    let rows = connection.query_all(&delete).await?;
+    let lasts = rows.iter().map(|row| row.try_get::<i64>("", "last_seq")).collect::<Result<Vec<_>, _>>()?;
+    match lasts.into_iter().max() {
+        Some(highest) => facts::raise(connection, FLOOR, highest).await,
+        None => Ok(()),
+    }
+}
+
+fn is_empty() -> Expr {
+    Expr::col(stream::Column::FirstSeq).gt(Expr::col(stream::Column::LastSeq))
 }

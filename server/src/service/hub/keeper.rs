@@ -111,6 +111,9 @@ pub async fn keep_subscriptions(hub: Hub) {
                 if let Err(error) = hub.forget_the_gone().await {
                     tracing::warn!(%error, "could not forget agents that are gone; will try again");
                 }
+                if let Err(error) = hub.forget_the_unused().await {
+                    tracing::warn!(%error, "could not forget channels that nobody uses; will try again");
+                }
             }
         }
     }

@@ -17,6 +17,7 @@ mod membership;
 mod metrics;
 mod progress;
 mod projection;
+mod unused;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

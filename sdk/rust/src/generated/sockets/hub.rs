@@ -15,6 +15,10 @@
 //! then `synced`; where history was trimmed, `gap` comes first, also to an agent that comes back. A JSON `ping`
 //! comes every 30 seconds; any frame is a sign of life, the protocol's own pong included.
 //!
+//! A channel whose history is trimmed, that nobody follows and no agent is on, is forgotten. When it is used
+//! again, its places go on above those of all that were forgotten: an old `since_seq` lies before its beginning,
+//! and is told a `gap`.
+//!
 //! Tracked events are sent again for what comes live and for what an agent missed; history that a client reads by
 //! `since_seq` comes once, because the client asks again from its place. A client with more than 4096
 //! unacknowledged events falls behind.
