@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use flightdeck_tests::{PairedWorkspace, Request, TestServer, for_each_database};
+use flightdeck_tests::{Kind, PairedWorkspace, Request, ServerProcess, TestServer, for_each_database, on_postgres};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -186,5 +186,69 @@ for_each_database! {
         other.subscribe("metrics").await?;
         ensure!(figures(&mut other).await?["active_sessions"] == 2, "it is told at once");
         ensure!(server.count("events").await? > 0, "runs are kept");
+    }
+
+    async fn figures_outlive_a_restart(database) {
+        let mut server = TestServer::start(database).await?;
+        let workspace = server.pair().await?;
+        let (runs, ended) = (Uuid::new_v4(), Uuid::new_v4());
+        for run_id in [runs, ended] {
+            report(&server, &workspace, run_id, "RUN_STARTED").await?;
+            report(&server, &workspace, run_id, "TOOL_USED").await?;
+        }
+        report(&server, &workspace, ended, "RUN_FINISHED").await?;
+        ask(&server, &workspace, runs).await?;
+        let mut client = Client::connect(&server, "").await?;
+        // The same words, said twice, are two messages; a new one and a read one are one.
+        for name in ["message.new", "message.new", "message.read"] {
+            client.publish("topics/x", name, json!("hello")).await?;
+        }
+        for _ in 0..2 {
+            client.subscribe("metrics").await?;
+            let figures = figures(&mut client).await?;
+            ensure!(figures["messages_last_hour"] == 3 && figures["actions_per_minute"] == 2, "{figures}");
+            server.restart().await?;
+            client = Client::connect(&server, "").await?;
+        }
+        server.advance(Duration::from_secs(61));
+        server.restart().await?;
+        let mut client = Client::connect(&server, "").await?;
+        client.subscribe("metrics").await?;
+        let figures = figures(&mut client).await?;
+        ensure!(figures["messages_last_hour"] == 3 && figures["actions_per_minute"] == 0, "{figures}");
+    }
+}
+
+/// Waits while the figures say that there were so many messages; then they must say how many there are.
+async fn changed(server: &TestServer, client: &mut Client, before: &[u64], messages: u64) -> Result<()> {
+    let changed = async {
+        loop {
+            let counted = figures(client).await?["messages_last_hour"].as_u64().context("it is a number")?;
+            if !before.contains(&counted) {
+                return anyhow::Ok(counted);
+            }
+        }
+    };
+    let counted = tokio::time::timeout(Duration::from_secs(30), server.hurry(changed)).await;
+    let counted = counted.with_context(|| format!("the figures stay at {before:?}"))??;
+    ensure!(counted == messages, "{counted} messages instead of {messages}");
+    Ok(())
+}
+
+on_postgres! {
+    /// What is too large to come along with another server's word is counted all the same.
+    async fn figures_have_what_another_server_tells() {
+        let mut server = TestServer::start(Kind::Postgres).await?;
+        let other = ServerProcess::on(server.database(), &[]).await?;
+        let mut client = Client::connect(&server, "").await?;
+        client.subscribe("metrics").await?;
+        ensure!(figures(&mut client).await?["messages_last_hour"] == 0, "nothing has been said");
+        let mut publisher = Client::of(&other, Kind::Postgres).await?;
+        for length in [10, 20_000] {
+            publisher.publish("topics/x", "message.new", json!("x".repeat(length))).await?;
+        }
+        changed(&server, &mut client, &[0, 1], 2).await?;
+        publisher.publish("topics/x", "message.new", json!("and one more")).await?;
+        changed(&server, &mut client, &[2], 3).await?;
     }
 }

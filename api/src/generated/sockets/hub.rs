@@ -34,8 +34,9 @@
 //! `pending_tasks` (runs that wait for an approval), `running_tasks` (those that wait for none),
 //! `completed_tasks_last_hour` and `avg_task_duration_ms` (runs that finished within the hour),
 //! `messages_last_hour` (`message.new` on the hub; told on two channels, it counts once), `actions_per_minute`
-//! (what agents report of their runs between beginning and end). The last two are counted from the start of the
-//! server.
+//! (what agents report of their runs between beginning and end). The last two are counted as it happens, to a
+//! sixtieth of the time, and in the log for what a server did not see: the time before its start, and what other
+//! servers told while it could not hear them.
 
 use std::sync::Arc;
 use std::time::Duration;

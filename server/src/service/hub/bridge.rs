@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::Hub;
+use super::activity::copy_id;
 use super::channel::Channel;
 use crate::log::Work;
 use crate::store::DatabaseKind;
@@ -126,15 +127,15 @@ fn read(payload: &str, now: i64) -> Result<Vec<NewEvent>, &'static str> {
     if !channels[0].is_global() {
         channels.push(Channel::global());
     }
-    let event = |channel: &Channel| NewEvent {
+    let event = |(place, channel): (usize, &Channel)| NewEvent {
         stream: channel.stream(),
-        id: Uuid::now_v7(),
+        id: if place == 0 { Uuid::now_v7() } else { copy_id() },
         kind: name.clone(),
         created_at: now,
         happened_at: None,
         payload: data.to_owned(),
     };
-    Ok(channels.iter().map(event).collect())
+    Ok(channels.iter().enumerate().map(event).collect())
 }
 
 /// Whether an event can have this name: `[a-z][a-z0-9_.]*`, and not too long.

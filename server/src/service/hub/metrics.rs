@@ -72,6 +72,7 @@ impl Hub {
     async fn take_metrics(&self) -> Result<Arc<LiveEvent>, StoreError> {
         let now = self.0.clock.now();
         let known = hub_metrics::figures(self.0.store.reader(), now - HOUR).await?;
+        self.0.activity.catch_up(self.0.store.reader()).await?;
         let figures = Figures {
             active_sessions: known.running,
             active_agents: known.agents_online + self.0.agents.lock().len() as u64,

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::activity::copy_id;
 use super::channel::Channel;
 use crate::log::Projection;
 use crate::service::approvals::event as ledger;
@@ -36,9 +37,12 @@ impl Projection for OnTheHub {
 fn of_run(event: &NewEvent, run_id: &str) -> Vec<NewEvent> {
     let tell = |names: &[HubEventName], data: &Value| {
         let text = data.to_string();
-        let channels = [Channel::of_session(run_id), Some(Channel::global())];
         let told = names.iter().flat_map(|name| {
-            channels.iter().flatten().map(|channel| new_event(channel, *name, text.clone(), event.created_at))
+            let new = |channel: &Channel| new_event(channel, *name, text.clone(), event.created_at);
+            match Channel::of_session(run_id) {
+                Some(session) => vec![new(&session), NewEvent { id: copy_id(), ..new(&Channel::global()) }],
+                None => vec![new(&Channel::global())],
+            }
         });
         told.collect()
     };
