@@ -8,6 +8,7 @@ use sea_orm_migration::prelude::{MigrationTrait, async_trait};
 
 mod m20261120_000001_ledger;
 mod m20261120_000002_realtime;
+mod m20261129_000003_hub_connections;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -16,6 +17,10 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261120_000001_ledger::Migration), Box::new(m20261120_000002_realtime::Migration)]
+        vec![
+            Box::new(m20261120_000001_ledger::Migration),
+            Box::new(m20261120_000002_realtime::Migration),
+            Box::new(m20261129_000003_hub_connections::Migration),
+        ]
     }
 }

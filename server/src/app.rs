@@ -107,8 +107,10 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
     let retention = Retention::default().with(config.retention.clone());
     let companion = Companion::new(store.clone(), log.clone(), clock.clone(), retention.age("agents"));
     let hub = Hub::new(store.clone(), log.clone(), clock.clone(), metrics.clone(), activity);
+    hub.tell_who_is_gone().await?;
     let upkeep = vec![
         tokio::spawn(hub::keep_subscriptions(hub.clone())),
+        tokio::spawn(hub::keep_presence(hub.clone())),
         tokio::spawn(hub::tell_metrics(hub.clone())),
         tokio::spawn(hub::bridge_foreign(hub.clone())),
         tokio::spawn(approvals::sweep(

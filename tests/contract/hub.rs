@@ -1,13 +1,15 @@
 //! The hub: channels, and who hears what on them.
 //!
-//! `channels` and `publishing` are about what every client can do, `agents` about who is who, `tracked` about what is sent
-//! until it is acknowledged, `remembered` about who comes back, `life` about what Flightdeck tells by itself, `foreign` about
-//! publishers that speak to the database, `forgotten` about channels that nobody uses, `operations` and `port` about HTTP.
+//! `channels` and `publishing` are about what every client can do, `agents` about who is who, `gone` about agents whose server
+//! is, `tracked` about what is sent until it is acknowledged, `remembered` about who comes back, `life` about what Flightdeck
+//! tells by itself, `foreign` about publishers that speak to the database, `forgotten` about channels that nobody uses,
+//! `operations` and `port` about HTTP.
 
 mod agents;
 mod channels;
 mod foreign;
 mod forgotten;
+mod gone;
 mod life;
 mod operations;
 mod port;

@@ -11,6 +11,7 @@ pub mod devices;
 pub mod entity;
 pub mod events;
 pub mod facts;
+pub mod hub_connections;
 pub mod hub_metrics;
 pub mod hub_subscriptions;
 pub mod idempotency;

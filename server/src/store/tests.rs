@@ -29,6 +29,7 @@ async fn every_entity_matches_its_table() {
     matches::<entity::device::Entity>(&store).await;
     matches::<entity::event::Entity>(&store).await;
     matches::<entity::fact::Entity>(&store).await;
+    matches::<entity::hub_connection::Entity>(&store).await;
     matches::<entity::hub_subscription::Entity>(&store).await;
     matches::<entity::idempotency_key::Entity>(&store).await;
     matches::<entity::nonce::Entity>(&store).await;

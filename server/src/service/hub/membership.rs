@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use flightdeck_api::generated::errors::ErrorCode;
+use flightdeck_api::generated::types::HubEventName;
 use flightdeck_api::support::ApiError;
 use futures_util::future::BoxFuture;
 
 use super::Hub;
 use super::channel::Channel;
+use super::presence::presence;
 use super::progress::Progress;
 use crate::log::{Work, WriteError, channel_stream};
-use crate::store::events::NewEvent;
+use crate::store::hub_connections::{self, HubConnectionRow};
 use crate::store::hub_subscriptions::{self, HubSubscriptionRow};
 use crate::store::{StoreError, Tx, streams};
 
@@ -43,23 +45,22 @@ pub enum Refusal {
 
 impl Hub {
     /// Seats an agent that has come: on the channels that it was on, and on `wanted`, where it begins as far as is said
-    /// there, or with what happens from now on. `came` is told in the same moment.
+    /// there, or with what happens from now on. That it `came` is written down, and told, in the same moment.
     pub(super) async fn seat(
         &self,
-        agent_id: &str,
         wanted: BTreeMap<String, Option<Progress>>,
-        came: NewEvent,
+        came: HubConnectionRow,
     ) -> Result<Vec<Seat>, ApiError> {
         let now = self.0.clock.now();
-        let unsaved = self.0.keeper.take_of(agent_id);
+        let unsaved = self.0.keeper.take_of(&came.agent_id);
         let rows = unsaved.clone();
-        let agent_id = agent_id.to_owned();
         let seated = self.transact(move |work: &mut Work<'_>| {
-            let (rows, agent_id, wanted, came) = (rows.clone(), agent_id.clone(), wanted.clone(), came.clone());
+            let (rows, wanted, came) = (rows.clone(), wanted.clone(), came.clone());
             Box::pin(async move {
                 hub_subscriptions::save(work.tx().connection(), &rows).await?;
-                let seats = seat(work.tx(), &agent_id, &wanted, now).await?;
-                work.append(vec![came]).await?;
+                let seats = seat(work.tx(), &came.agent_id, &wanted, now).await?;
+                work.append(vec![presence(HubEventName::AgentConnected, &came, now)]).await?;
+                hub_connections::save(work.tx().connection(), &[came]).await?;
                 Ok(seats)
             })
         });

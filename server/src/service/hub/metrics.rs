@@ -10,8 +10,7 @@ use serde::Serialize;
 use super::channel::Channel;
 use super::{Hub, projection};
 use crate::log::LiveEvent;
-use crate::store::StoreError;
-use crate::store::hub_metrics;
+use crate::store::{StoreError, hub_connections, hub_metrics};
 
 /// Between two looks, in milliseconds.
 const EVERY: i64 = 5_000;
@@ -23,7 +22,7 @@ const HOUR: i64 = 60 * 60 * 1_000;
 struct Figures {
     /// Runs that run.
     active_sessions: u64,
-    /// Agents of the companion that are online, and agents that have authenticated on this server's hub.
+    /// Agents of the companion that are online, and agents that have authenticated on the hub, on whatever server.
     active_agents: u64,
     /// Runs that wait for an approval.
     pending_tasks: u64,
@@ -72,10 +71,11 @@ impl Hub {
     async fn take_metrics(&self) -> Result<Arc<LiveEvent>, StoreError> {
         let now = self.0.clock.now();
         let known = hub_metrics::figures(self.0.store.reader(), now - HOUR).await?;
+        let connected = hub_connections::agents(self.0.store.reader()).await?;
         self.0.activity.catch_up(self.0.store.reader()).await?;
         let figures = Figures {
             active_sessions: known.running,
-            active_agents: known.agents_online + self.0.agents.lock().len() as u64,
+            active_agents: known.agents_online + connected,
             pending_tasks: known.waiting,
             running_tasks: known.running.saturating_sub(known.waiting),
             completed_tasks_last_hour: known.finished,

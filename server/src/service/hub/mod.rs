@@ -15,11 +15,12 @@ mod followed;
 mod keeper;
 mod membership;
 mod metrics;
+mod presence;
 mod progress;
 mod projection;
 mod unused;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -27,7 +28,6 @@ use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_api::generated::types::HubEventName;
 use flightdeck_api::support::ApiError;
 use parking_lot::Mutex;
-use serde_json::json;
 
 use crate::clock::Clock;
 use crate::log::{Append, Appended, LiveEvent, Log, WriteError};
@@ -35,6 +35,7 @@ use crate::metrics::Metrics;
 use crate::store::events::NewEvent;
 use crate::store::{Store, StoreError};
 use keeper::Keeper;
+use presence::Presence;
 
 pub use activity::Activity;
 pub use bridge::bridge_foreign;
@@ -43,6 +44,7 @@ pub use client::{Client, Encode, End, Happened, Identity, Told};
 pub use keeper::keep_subscriptions;
 pub use membership::Refusal;
 pub use metrics::tell_metrics;
+pub use presence::keep_presence;
 pub use projection::OnTheHub;
 
 /// How the names of tracked events begin.
@@ -68,8 +70,7 @@ struct Parts {
     keeper: Keeper,
     clients: AtomicUsize,
     pending: AtomicUsize,
-    /// How many connections each agent has that is here.
-    agents: Mutex<HashMap<String, usize>>,
+    presence: Presence,
     latest_metrics: tokio::sync::Mutex<Option<Arc<LiveEvent>>>,
     /// When the channels were last counted, and how many there were.
     counted: Mutex<Option<(i64, usize)>>,
@@ -100,7 +101,7 @@ impl Hub {
             keeper: Keeper::default(),
             clients: AtomicUsize::new(0),
             pending: AtomicUsize::new(0),
-            agents: Mutex::default(),
+            presence: Presence::new(),
             latest_metrics: tokio::sync::Mutex::default(),
             counted: Mutex::default(),
         }))
@@ -161,27 +162,6 @@ impl Hub {
             Appended::At { .. } => Ok(()),
             // It belongs to no run, and has no key.
             Appended::ForeignRun | Appended::KeyReused => Err(ErrorCode::Internal.into()),
-        }
-    }
-
-    /// What tells that an agent came or went.
-    fn presence(&self, name: HubEventName, client_id: &str, identity: &Identity) -> NewEvent {
-        let Identity { agent_id, session_id, .. } = identity;
-        let data = json!({ "agent_id": agent_id, "client_id": client_id, "session_id": session_id });
-        projection::new_event(&Channel::global(), name, data.to_string(), self.0.clock.now())
-    }
-
-    fn count_agent(&self, agent_id: &str) {
-        *self.0.agents.lock().entry(agent_id.to_owned()).or_default() += 1;
-    }
-
-    fn discount_agent(&self, agent_id: &str) {
-        let mut agents = self.0.agents.lock();
-        if let Some(connections) = agents.get_mut(agent_id) {
-            *connections -= 1;
-            if *connections == 0 {
-                agents.remove(agent_id);
-            }
         }
     }
 }

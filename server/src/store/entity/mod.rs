@@ -6,6 +6,7 @@ pub mod bridge_key;
 pub mod device;
 pub mod event;
 pub mod fact;
+pub mod hub_connection;
 pub mod hub_subscription;
 pub mod idempotency_key;
 pub mod nonce;

@@ -72,10 +72,12 @@ impl Sockets<'_> {
     /// a session and a task (`session.created`, `task.created`; `task.completed` or `task.failed`, `session.ended`),
     /// an approval a message (`message.new`, `message.read` when it is decided, `message.expired` when it expires or
     /// is withdrawn), and so is what is said to agents of the companion and by them; those come and go as
-    /// `agent.connected` and `agent.disconnected`.
+    /// `agent.connected` and `agent.disconnected`, as do agents on the hub. Of a server that ends without a word,
+    /// another one tells that its agents are gone, after half a minute; where there is no other, the next to start
+    /// does.
     ///
     /// On `metrics`, `metric.update` comes after subscribing and then every five seconds: `active_sessions` (runs
-    /// that run), `active_agents` (agents of the companion that are online, and agents on this server's hub),
+    /// that run), `active_agents` (agents of the companion that are online, and agents that are on the hub),
     /// `pending_tasks` (runs that wait for an approval), `running_tasks` (those that wait for none),
     /// `completed_tasks_last_hour` and `avg_task_duration_ms` (runs that finished within the hour),
     /// `messages_last_hour` (`message.new` on the hub; told on two channels, it counts once), `actions_per_minute`

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flightdeck_api::generated::errors::ErrorCode;
-use flightdeck_api::generated::types::HubEventName;
 use flightdeck_api::support::ApiError;
 
 use super::{Client, End, Identity};
@@ -76,6 +75,9 @@ impl Client {
             if let Some(session) = session {
                 self.join(&session, None).await?;
             }
+            if self.identity.as_ref().is_some_and(|known| known.session_id != identity.session_id) {
+                self.hub.rename_session(&self.id, &identity).await?;
+            }
             self.believe(identity);
             return Ok(());
         }
@@ -92,15 +94,16 @@ impl Client {
         for channel in [own, session, Some(Channel::global())].into_iter().flatten() {
             wanted.entry(channel.name().to_owned()).or_default();
         }
-        let came = self.hub.presence(HubEventName::AgentConnected, &self.id, &identity);
-        let seats = self.hub.seat(&identity.agent_id, wanted, came).await?;
+        let seated = self.hub.seat(wanted, self.hub.connection(&self.id, &identity)).await;
+        // Perhaps it was written down all the same.
+        let seats = seated.inspect_err(|_| self.hub.0.presence.went(&self.id, &identity))?;
         if let Some(formerly) = self.identity.clone() {
             self.go(&formerly).await;
         }
         while let Some(index) = self.followed.iter().position(|followed| is_foreign(followed.channel())) {
             self.unfollow(index);
         }
-        self.hub.count_agent(&identity.agent_id);
+        self.hub.0.presence.came(&self.id, &identity);
         self.believe(identity);
         let mut metrics = false;
         for seat in seats {

@@ -343,7 +343,7 @@ impl Drop for Client {
         // The task was ended before the connection could be closed.
         if let Some(identity) = self.identity.take() {
             self.save(&identity.agent_id, true);
-            self.hub.discount_agent(&identity.agent_id);
+            self.hub.0.presence.went(&self.id, &identity);
         }
     }
 }

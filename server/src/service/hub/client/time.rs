@@ -3,8 +3,6 @@
 
 use std::sync::atomic::Ordering;
 
-use flightdeck_api::generated::types::HubEventName;
-
 use super::{Client, End, Identity, Told, UNSAVED};
 use crate::log::Subscription;
 use crate::service::hub::alarm::monotonic;
@@ -95,10 +93,6 @@ impl Client {
     /// The agent that the client was is gone from this connection.
     pub(super) async fn go(&mut self, identity: &Identity) {
         self.save(&identity.agent_id, true);
-        self.hub.discount_agent(&identity.agent_id);
-        let went = self.hub.presence(HubEventName::AgentDisconnected, &self.id, identity);
-        if let Err(error) = self.hub.append(went).await {
-            tracing::warn!(%error, "could not tell that an agent left the hub");
-        }
+        self.hub.leave(&self.id, identity).await;
     }
 }
