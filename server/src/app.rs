@@ -49,6 +49,7 @@ pub struct Running {
     connections: TaskTracker,
     sockets: Sockets,
     hub: Hub,
+    bridge: JoinHandle<()>,
     upkeep: Vec<JoinHandle<()>>,
     writer: JoinHandle<()>,
     store: Store,
@@ -108,11 +109,11 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
     let companion = Companion::new(store.clone(), log.clone(), clock.clone(), retention.age("agents"));
     let hub = Hub::new(store.clone(), log.clone(), clock.clone(), metrics.clone(), activity);
     hub.tell_who_is_gone().await?;
+    let bridge = tokio::spawn(hub::bridge_foreign(hub.clone(), shutdown.clone()));
     let upkeep = vec![
         tokio::spawn(hub::keep_subscriptions(hub.clone())),
         tokio::spawn(hub::keep_presence(hub.clone())),
         tokio::spawn(hub::tell_metrics(hub.clone())),
-        tokio::spawn(hub::bridge_foreign(hub.clone())),
         tokio::spawn(approvals::sweep(
             approvals.clone(),
             clock.clone(),
@@ -173,6 +174,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         connections,
         sockets,
         hub,
+        bridge,
         upkeep,
         writer,
         store,
@@ -194,7 +196,7 @@ impl Running {
 
     /// Stops: no new connection is taken, sockets are closed, long polls are answered so that their clients
     /// ask again, requests under way are finished, and what is queued is committed.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(mut self) {
         self.shutdown.cancel();
         for accepting in self.accepting {
             let _ = accepting.await;
@@ -203,6 +205,10 @@ impl Running {
         let requests = tokio::time::timeout(self.patience, self.connections.wait());
         if tokio::join!(requests, self.sockets.leave(self.patience)).0.is_err() {
             tracing::warn!(connections = self.connections.len(), "some requests did not end in time");
+        }
+        if tokio::time::timeout(self.patience, &mut self.bridge).await.is_err() {
+            tracing::warn!("could not write down in time what foreign publishers said");
+            self.bridge.abort();
         }
         for task in self.upkeep {
             task.abort();

@@ -18,6 +18,8 @@ pub(super) async fn listen(origin: Origin, proof: Proof, store: Store, hearer: i
                 tracing::debug!("listening to the database");
                 hearer.hear(Word::Interrupted);
             }
+            // There is no lock.
+            Heard::Asked => {}
         }
     }
 }

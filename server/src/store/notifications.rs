@@ -56,6 +56,9 @@ pub enum Heard {
     },
     /// There is a connection, or another one after the last was lost. What was sent before was not heard.
     Interrupted,
+    /// The lock was asked for. From now on this listener leads, or it does not; nothing that it heard before was said by
+    /// one that does.
+    Asked,
 }
 
 /// A connection that listens. It comes back by itself.
@@ -90,19 +93,24 @@ impl Listener {
                 }
                 continue;
             };
-            match tokio::time::timeout(SILENCE, connection.try_recv()).await {
+            let stands_by = self.lock.is_some() && !self.leads;
+            let asked = self.asked_at.elapsed();
+            if stands_by && asked >= RETRY {
+                self.ask_or_give_up().await;
+                return Heard::Asked;
+            }
+            let patience = if stands_by { RETRY - asked } else { SILENCE };
+            match tokio::time::timeout(patience, connection.try_recv()).await {
                 Ok(Ok(Some(notification))) => {
-                    // Where notifications never cease, this is the time to see whether the lock is free.
-                    if self.lock.is_some() && !self.leads && self.asked_at.elapsed() >= RETRY {
-                        self.ask_or_give_up().await;
-                    }
                     return Heard::Notification {
                         channel: notification.channel().to_owned(),
                         payload: notification.payload().to_owned(),
                     };
                 }
                 Ok(Ok(None) | Err(_)) => self.connection = None,
-                // Nothing to hear, or nobody there? A lock that another server has given up is taken over here, too.
+                // It is time to ask.
+                Err(_) if stands_by => {}
+                // Nothing to hear, or nobody there?
                 Err(_) => self.ask_or_give_up().await,
             }
         }
@@ -118,6 +126,13 @@ impl Listener {
     #[must_use]
     pub const fn leads(&self) -> bool {
         self.leads
+    }
+
+    /// Gives up the lock, so that another one leads at once.
+    pub async fn leave(mut self) {
+        if let Some(connection) = self.connection.as_mut().filter(|_| self.leads) {
+            let _ = tokio::time::timeout(PATIENCE, connection.execute("SELECT pg_advisory_unlock_all()")).await;
+        }
     }
 
     async fn connect(&mut self) -> Result<(), sea_orm::SqlxError> {

@@ -1,9 +1,13 @@
 //! Programs that publish by PostgreSQL's `NOTIFY dcm_events`.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, ensure};
-use flightdeck_tests::{Kind, ServerProcess, TestServer, block_on};
+use flightdeck_tests::database::TestDatabase;
+use flightdeck_tests::{Kind, ServerProcess, TestServer, block_on, on_postgres};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::Client;
 
@@ -103,6 +107,72 @@ fn another_server_takes_over() {
         listens(&connection, &mut second).await?;
         Ok(())
     });
+}
+
+on_postgres! {
+    async fn nothing_is_lost_when_the_server_that_writes_down_stops() {
+        let told = hand_over(async |server| server.terminate().await.map(drop)).await?;
+        ensure!(told == (0..SENT).collect::<Vec<_>>(), "{told:?}");
+    }
+
+    /// Of what it was writing down when it was killed, something may be told twice.
+    async fn nothing_is_lost_when_the_server_that_writes_down_is_killed() {
+        let told = hand_over(async |server| server.kill().await).await?;
+        let all: BTreeSet<u64> = told.iter().copied().collect();
+        ensure!(all.into_iter().eq(0..SENT), "{told:?}");
+    }
+}
+
+/// Notifications of which a hand-over falls into the middle.
+const SENT: u64 = 2_000;
+
+/// Sends notifications while the server that writes them down comes to its end, and gives what another one tells of them.
+async fn hand_over(end: impl AsyncFnOnce(&mut ServerProcess) -> Result<()>) -> Result<Vec<u64>> {
+    let database = TestDatabase::create(Kind::Postgres).await?;
+    let connection = database.connect().await?;
+    let mut first = ServerProcess::on(&database, &[]).await?;
+    listens(&connection, &mut Client::of(&first, Kind::Postgres).await?).await?;
+    let other = ServerProcess::on(&database, &[]).await?;
+    while !somebody_stands_by(&connection).await? {}
+    let mut client = Client::of(&other, Kind::Postgres).await?;
+    let begun = Notify::new();
+    let sending = async {
+        for number in 0..SENT {
+            if number == SENT / 4 {
+                begun.notify_one();
+            }
+            let payload = json!({"channel": "topics/x", "event": "system.info", "data": number});
+            notify(&connection, &payload.to_string()).await?;
+        }
+        notify(&connection, r#"{"channel": "global", "event": "system.info", "data": "end"}"#).await
+    };
+    let ending = async {
+        begun.notified().await;
+        end(&mut first).await
+    };
+    let reading = async {
+        let mut told = Vec::new();
+        loop {
+            let event = client.event().await?;
+            match event["data"].as_u64() {
+                Some(number) => told.push(number),
+                None if event["data"] == "end" => return Ok(told),
+                None => {}
+            }
+        }
+    };
+    let ((), (), told) = tokio::try_join!(sending, ending, reading)?;
+    Ok(told)
+}
+
+/// Whether a server listens that has asked for the lock and not got it.
+async fn somebody_stands_by(connection: &DatabaseConnection) -> Result<bool> {
+    let sql = "SELECT COUNT(*) AS standing FROM pg_stat_activity \
+               WHERE datname = current_database() AND application_name = 'flightdeck listener' \
+               AND query LIKE '%pg_try_advisory_lock%' AND state = 'idle' \
+               AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')";
+    let row = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
+    Ok(row.map_or(Ok(0_i64), |row| row.try_get("", "standing"))? > 0)
 }
 
 /// A server that has just started may not listen yet: what is sent to nobody is lost.

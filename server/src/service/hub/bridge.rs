@@ -1,25 +1,28 @@
 //! The bridge for foreign publishers: whatever a program sends with PostgreSQL's `NOTIFY dcm_events` becomes an event of its
 //! channel, and one of `global`.
 //!
-//! Every server hears it and one writes it down. A notification is not kept by the database: what is sent while no server
-//! listens is lost, as it was with the original.
+//! Every server hears it and one writes it down; the others keep it for a while, see `standby`. A notification is not kept by
+//! the database: what is sent while no server listens is lost, as it was with the original.
 
 use std::time::Duration;
 
 use flightdeck_api::support::ApiError;
+use futures_util::FutureExt;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Hub;
 use super::activity::copy_id;
 use super::channel::Channel;
+use super::standby::Standby;
 use crate::log::Work;
 use crate::store::DatabaseKind;
 use crate::store::events::NewEvent;
-use crate::store::notifications::Heard;
+use crate::store::notifications::{Heard, Listener};
 
 const CHANNELS: &[&str] = &["dcm_events"];
 
@@ -29,7 +32,7 @@ const LOCK: i64 = 7_166_101;
 /// What has been heard and is not yet written. With more, the listener waits, and the database keeps what comes.
 const QUEUE: usize = 4_096;
 
-/// Events in one transaction.
+/// Notifications written down in one transaction.
 const BATCH: usize = 256;
 
 /// Bytes of an event's name.
@@ -51,39 +54,88 @@ struct Foreign<'n> {
     data: Option<&'n RawValue>,
 }
 
-/// Passes on what foreign publishers say until dropped. Without PostgreSQL there are none.
-pub async fn bridge_foreign(hub: Hub) {
+/// Passes on what foreign publishers say until `shutdown`, and then what it has heard. Without PostgreSQL there are none.
+pub async fn bridge_foreign(hub: Hub, shutdown: CancellationToken) {
     if hub.0.store.kind() != DatabaseKind::Postgres {
         return;
     }
     let (heard, waiting) = mpsc::channel(QUEUE);
-    tokio::join!(listen(&hub, heard), write(&hub, waiting));
+    let mut listener = hub.0.store.listen(CHANNELS, Some(LOCK));
+    tokio::join!(listen(&hub, &mut listener, heard, shutdown), write(&hub, waiting));
+    // Only now may another one lead: it finds in the log what this one has heard.
+    listener.leave().await;
 }
 
-async fn listen(hub: &Hub, heard: mpsc::Sender<NewEvent>) {
-    let mut listener = hub.0.store.listen(CHANNELS, Some(LOCK));
-    loop {
-        match listener.hear().await {
-            Heard::Notification { payload, .. } if listener.leads() => match read(&payload, hub.0.clock.now()) {
-                Ok(events) => {
-                    for event in events {
-                        if heard.send(event).await.is_err() {
-                            return;
-                        }
-                    }
-                }
-                Err(problem) => tracing::warn!(problem, "dropped a notification of a foreign publisher"),
-            },
-            Heard::Notification { .. } => {}
-            Heard::Interrupted => tracing::info!("listening to foreign publishers again after an interruption"),
+async fn listen(hub: &Hub, listener: &mut Listener, heard: mpsc::Sender<Vec<NewEvent>>, shutdown: CancellationToken) {
+    let mut standby = Standby::default();
+    let mut leads = false;
+    look(hub, &mut standby).await;
+    while let Some(said) = shutdown.run_until_cancelled(listener.hear()).await {
+        if !std::mem::replace(&mut leads, listener.leads()) && leads {
+            take_over(hub, &mut standby, &heard).await;
         }
+        match said {
+            Heard::Notification { payload, .. } => pass_on(hub, &payload, leads, &mut standby, &heard).await,
+            Heard::Interrupted => tracing::info!("listening to foreign publishers again after an interruption"),
+            Heard::Asked if leads => {}
+            Heard::Asked => look(hub, &mut standby).await,
+        }
+    }
+    // What has arrived already. With more than that, somebody else has to go on.
+    for _ in 0..QUEUE {
+        let Some(Heard::Notification { payload, .. }) = listener.hear().now_or_never() else { break };
+        pass_on(hub, &payload, leads, &mut standby, &heard).await;
     }
 }
 
-/// Writes down what waits, in order, many at once.
-async fn write(hub: &Hub, mut waiting: mpsc::Receiver<NewEvent>) {
-    let mut events = Vec::with_capacity(BATCH);
-    while waiting.recv_many(&mut events, BATCH).await > 0 {
+/// Has a notification written down, or keeps it if another server does that.
+async fn pass_on(hub: &Hub, payload: &str, leads: bool, standby: &mut Standby, heard: &mpsc::Sender<Vec<NewEvent>>) {
+    match read(payload, hub.0.clock.now()) {
+        // The other end is there for as long as this one.
+        Ok(events) if leads => drop(heard.send(events).await),
+        Ok(events) => standby.keep(events),
+        Err(problem) if leads => tracing::warn!(problem, "dropped a notification of a foreign publisher"),
+        Err(_) => {}
+    }
+}
+
+async fn look(hub: &Hub, standby: &mut Standby) {
+    if let Err(error) = standby.look(&hub.0.log).await {
+        tracing::debug!(%error, "could not look where the log ends");
+    }
+}
+
+/// Has written down what the server that led before has heard, but not written.
+async fn take_over(hub: &Hub, standby: &mut Standby, heard: &mpsc::Sender<Vec<NewEvent>>) {
+    if standby.is_empty() {
+        return;
+    }
+    // It may have ended in the middle of a commit.
+    tokio::time::sleep(PAUSE).await;
+    for _ in 0..ATTEMPTS {
+        match standby.unwritten(&hub.0.log).await {
+            Ok(unwritten) => {
+                tracing::info!(notifications = unwritten.len(), "goes on writing down what foreign publishers say");
+                for events in unwritten {
+                    drop(heard.send(events).await);
+                }
+                return standby.clear();
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not find out what another server has written down; will try again");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+    tracing::error!("lost what a foreign publisher may have said while another server ended");
+    standby.clear();
+}
+
+/// Writes down what waits, in order, many at once; a notification's events together.
+async fn write(hub: &Hub, mut waiting: mpsc::Receiver<Vec<NewEvent>>) {
+    let mut notifications = Vec::with_capacity(BATCH);
+    while waiting.recv_many(&mut notifications, BATCH).await > 0 {
+        let events: Vec<NewEvent> = notifications.drain(..).flatten().collect();
         for attempt in 1..=ATTEMPTS {
             let batch = events.clone();
             let appended = hub.0.log.transact(None, move |work: &mut Work<'_>| {
@@ -101,7 +153,6 @@ async fn write(hub: &Hub, mut waiting: mpsc::Receiver<NewEvent>) {
                 }
             }
         }
-        events.clear();
     }
 }
 

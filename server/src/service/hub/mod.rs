@@ -18,6 +18,7 @@ mod metrics;
 mod presence;
 mod progress;
 mod projection;
+mod standby;
 mod unused;
 
 use std::collections::BTreeMap;

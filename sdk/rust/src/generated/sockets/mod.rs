@@ -76,6 +76,13 @@ impl Sockets<'_> {
     /// another one tells that its agents are gone, after half a minute; where there is no other, the next to start
     /// does.
     ///
+    /// On PostgreSQL, whatever a program sends with `NOTIFY dcm_events` as `{channel, event, data}` is told on its
+    /// channel and on `global`. Every server hears it and one writes it down; when that one ends, another writes down
+    /// what it has heard and is not in the log. The database keeps no notification, so what is sent while no server
+    /// listens is lost. Of a server that ends without a word, what it was writing down may be told twice; of equal
+    /// notifications within the two seconds before, one may be lost. What another server keeps is limited to the last
+    /// 45 seconds, 4096 notifications and 8 MiB.
+    ///
     /// On `metrics`, `metric.update` comes after subscribing and then every five seconds: `active_sessions` (runs
     /// that run), `active_agents` (agents of the companion that are online, and agents that are on the hub),
     /// `pending_tasks` (runs that wait for an approval), `running_tasks` (those that wait for none),
