@@ -6,7 +6,7 @@ use anyhow::ensure;
 use flightdeck_tests::{TestOptions, TestServer, for_each_database};
 use serde_json::json;
 
-use super::{open, places, read_to, register, resume, said, say, subscribe};
+use super::{messages, open, places, read_to, register, resume, said, say, subscribe};
 
 for_each_database! {
     async fn stored_events_come_in_pages(database) {
@@ -42,6 +42,47 @@ for_each_database! {
         }
         say(&server, agent, "live").await?;
         ensure!(phone.expect("event").await?["event"]["seq"] == 451, "new events come by themselves");
+    }
+
+    /// Who did not see its event come back sends it again, and must not be heard twice.
+    async fn what_is_published_again_is_stored_once_and_comes_back_to_its_sender(database) {
+        let mut server = TestServer::start(database).await?;
+        let (agent, other) = (register(&server, "a").await?, register(&server, "b").await?);
+        let mut phone = open(&server, agent, "ios").await?;
+        let mut pc = open(&server, agent, "ios").await?;
+        let chunk = |content: &str, id: &str| {
+            json!({"type": "event", "event": {"payload": {"content": content, "client_msg_id": id}}})
+        };
+        pc.send(&chunk("x", "7")).await?;
+        let first = pc.expect("event").await?;
+        ensure!(first["event"]["seq"] == 1 && phone.expect("event").await? == first, "{first}");
+        for _ in 0..3 {
+            pc.send(&chunk("x", "7")).await?;
+            ensure!(pc.expect("event").await? == first, "it comes back as something else");
+        }
+        // It knows it by then; who asks for what comes after it gets it once more, and who asks for all gets it in its turn.
+        subscribe(&mut pc, 1).await?;
+        pc.send(&chunk("x", "7")).await?;
+        ensure!(pc.expect("events").await?["events"] == json!([]), "nothing else was stored");
+        ensure!(pc.expect("event").await? == first, "it does not come back");
+        ensure!(phone.settle().await?.is_empty(), "the others are told twice");
+
+        // What is said otherwise, or to somebody else, or without a proper id, is something else.
+        let others = [chunk("y", "7"), chunk("x", "8"), chunk("x", ""), chunk("x", ""), chunk("x", &"7".repeat(201))];
+        for (place, message) in others.iter().enumerate() {
+            pc.send(message).await?;
+            let event = pc.expect("event").await?;
+            ensure!(event["event"]["seq"] == place + 2 && phone.expect("event").await? == event, "{message}: {event}");
+        }
+        let mut stranger = open(&server, other, "ios").await?;
+        stranger.send(&chunk("x", "7")).await?;
+        ensure!(stranger.expect("event").await?["event"]["agent_id"] == json!(other), "it is another agent's");
+
+        server.restart().await?;
+        let mut pc = open(&server, agent, "ios").await?;
+        pc.send(&chunk("x", "7")).await?;
+        ensure!(pc.expect("event").await? == first, "it was forgotten");
+        ensure!(messages(&server, agent, 0).await?.len() == 1 + others.len(), "something was stored twice");
     }
 
     /// Whoever subscribes at once gets each event once, also what happens in between.

@@ -109,7 +109,12 @@ pub trait CompanionSession: Send + 'static {
         out: &mut Outbox<CompanionServerMessage>,
     ) -> impl Future<Output = Result<(), CloseCode>> + Send;
 
-    /// Stores an event, and sends it to every socket of the agent.
+    /// Stores an event, and sends it to every socket of the agent, the sender's included.
+    ///
+    /// A client that does not see its event come back may send it again. If the payload has a text `client_msg_id` (1
+    /// to 200 characters), an event that is sent again as it was is not stored again: it comes back to the sender
+    /// alone, with the first one's `id` and `seq`. Where that is still to come on this socket, it comes in its turn;
+    /// where it is not kept any more, nothing comes.
     fn publish(
         &mut self,
         message: types::CompanionPublish,
@@ -155,7 +160,12 @@ pub trait CompanionSession: Send + 'static {
 pub enum CompanionClientMessage {
     /// Asks for the stored events.
     Subscribe(types::CompanionSubscribe),
-    /// Stores an event, and sends it to every socket of the agent.
+    /// Stores an event, and sends it to every socket of the agent, the sender's included.
+    ///
+    /// A client that does not see its event come back may send it again. If the payload has a text `client_msg_id` (1
+    /// to 200 characters), an event that is sent again as it was is not stored again: it comes back to the sender
+    /// alone, with the first one's `id` and `seq`. Where that is still to come on this socket, it comes in its turn;
+    /// where it is not kept any more, nothing comes.
     Publish(types::CompanionPublish),
     /// The agent lives.
     Heartbeat(types::CompanionHeartbeat),

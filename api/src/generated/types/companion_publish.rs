@@ -3,7 +3,12 @@
 use super::AgentEventDraft;
 use crate::support::{Location, Problems, Validate};
 
-/// Stores an event, and sends it to every socket of the agent.
+/// Stores an event, and sends it to every socket of the agent, the sender's included.
+///
+/// A client that does not see its event come back may send it again. If the payload has a text `client_msg_id` (1
+/// to 200 characters), an event that is sent again as it was is not stored again: it comes back to the sender
+/// alone, with the first one's `id` and `seq`. Where that is still to come on this socket, it comes in its turn;
+/// where it is not kept any more, nothing comes.
 #[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct CompanionPublish {
     pub event: AgentEventDraft,

@@ -3,7 +3,7 @@
 //!
 //! The server tells everybody what it has stored, also the one who said it. A chunk counts as arrived when it comes back,
 //! known by its id. Those that were under way when a connection broke are sent again once everything has come back that
-//! ever will; so none is lost, and none comes twice.
+//! ever will, and the server does not store again what it has by that id; so none is lost, and none comes twice.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -13,6 +13,8 @@ use flightdeck_api::generated::types::{
 };
 use flightdeck_api::support::{ApiError, JsonObject};
 use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::clock::Clock;
@@ -31,6 +33,9 @@ const PAGE: std::ops::RangeInclusive<i64> = 1..=200;
 
 /// Payload bytes after which a page of messages ends early.
 const PAGE_BYTES: usize = 8 << 20;
+
+/// The property of a reported event's payload by which whoever sent it knows it again.
+const OWN_ID: &str = "client_msg_id";
 
 const MESSAGES: [&str; 2] = [AgentEventType::MessageIn.as_str(), AgentEventType::MessageOut.as_str()];
 
@@ -148,11 +153,12 @@ impl Companion {
         Ok(agents::events_of_kinds(self.0.store.reader(), &stream, &MESSAGES, since, limits).await?)
     }
 
-    /// Stores what a client of the agent reports: without more words something that the agent said.
+    /// Stores what a client of the agent reports: without more words something that the agent said. One that is sent again as
+    /// it was, with the same id of the client's own, is not stored again; then this gives the first one's place.
     ///
     /// # Errors
     /// `invalid_message`, if it claims to be the server; `unavailable`.
-    pub async fn publish(&self, agent_id: Uuid, draft: AgentEventDraft) -> Result<(), ApiError> {
+    pub async fn publish(&self, agent_id: Uuid, draft: AgentEventDraft) -> Result<Option<i64>, ApiError> {
         // What the server says closes sockets and restarts agents.
         if draft.sender.value() == Some(&AgentEventSender::System) {
             return Err(ApiError::new(ErrorCode::InvalidMessage)
@@ -167,8 +173,30 @@ impl Companion {
             tenant_id: draft.tenant_id.value(),
         };
         let kind = draft.r#type.take().unwrap_or(AgentEventType::MessageOut);
-        self.append(envelope.event(agent_id, kind, self.now())?, None).await?;
-        Ok(())
+        let event = envelope.event(agent_id, kind, self.now())?;
+        let own_id = envelope.payload.get(OWN_ID).and_then(Value::as_str).filter(|id| is_own_id(id));
+        let claim = own_id.map(|id| Claim {
+            scope: format!("published/{agent_id}"),
+            key: id.to_owned(),
+            // An answer may well quote the id of what it answers, and is something else all the same.
+            request_digest: Sha256::digest(format!("{} {}", event.kind, event.payload)).into(),
+            lifetime: self.0.remembers,
+        });
+        let id = event.id;
+        let (stored, seq) = match self.try_append(event.clone(), claim).await? {
+            Some(place) => place,
+            None => self.append(event, None).await?,
+        };
+        Ok((stored != id).then_some(seq))
+    }
+
+    /// The event of the agent at this place, if it is kept.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub async fn event(&self, agent_id: Uuid, seq: i64) -> Result<Option<EventRow>, ApiError> {
+        let found = self.0.log.read(&agent_stream(agent_id), seq - 1, 1).await?;
+        Ok(found.into_iter().find(|event| event.seq == seq))
     }
 
     /// Tells the agent's machine, if it is there, to start the agent anew; returns the event that records it.
@@ -201,6 +229,12 @@ impl Companion {
     }
 
     async fn append(&self, event: NewEvent, claim: Option<Claim>) -> Result<(Uuid, i64), ApiError> {
+        // Without a claim there is none that another request has, and one that looks at the id alone has no other.
+        self.try_append(event, claim).await?.ok_or_else(|| ErrorCode::Internal.into())
+    }
+
+    /// `None`: the claim is another request's.
+    async fn try_append(&self, event: NewEvent, claim: Option<Claim>) -> Result<Option<(Uuid, i64)>, ApiError> {
         let append = Append { event: Arc::new(event), run: None, claim };
         let appended = match self.0.log.append(append.clone(), None).await {
             // Another server has stored a message of the same id at this moment. Now it is known.
@@ -210,9 +244,15 @@ impl Companion {
             appended => appended,
         };
         match appended? {
-            Appended::At { event_id, seq } => Ok((event_id, seq)),
-            // It belongs to no run, and every request with its key counts as the same.
-            Appended::ForeignRun | Appended::KeyReused => Err(ErrorCode::Internal.into()),
+            Appended::At { event_id, seq } => Ok(Some((event_id, seq))),
+            Appended::KeyReused => Ok(None),
+            // It belongs to no run.
+            Appended::ForeignRun => Err(ErrorCode::Internal.into()),
         }
     }
+}
+
+/// Whether a text is one that a client may call a message by; the same as for `client_msg_id` of a message.
+fn is_own_id(text: &str) -> bool {
+    (1..=200).contains(&text.chars().count()) && !text.contains('\0')
 }

@@ -4,6 +4,9 @@
 //! anew from another place, and answers everything after that, also what this socket has had already: the client says what
 //! it has, and is believed. Most clients subscribe as soon as they are connected; a new socket waits a moment for that, so
 //! that they get each event once and in order. One that says something else, or nothing, gets its events then.
+//!
+//! What is published comes back to whoever published it, and that is how it knows that it is stored. Published again it is
+//! not stored again, and still comes back: in its turn, or at once if its turn on this socket is over.
 
 use std::time::Duration;
 
@@ -54,6 +57,7 @@ impl CompanionSocket for CompanionSockets {
             companion: self.companion.clone(),
             agent_id,
             phase: Phase::New,
+            given: 0,
             obeys_after: (role == CompanionRole::Pc).then_some(0),
         })
     }
@@ -65,6 +69,8 @@ pub(in crate::surface) struct Session {
     reader: Reader,
     agent_id: Uuid,
     phase: Phase,
+    /// Up to which place the client has what it asked for.
+    given: i64,
     /// For an agent's machine: up to which place it has done what the server says. Absent for others, who need not.
     obeys_after: Option<i64>,
 }
@@ -111,7 +117,7 @@ impl CompanionSession for Session {
 
     async fn publish(&mut self, message: types::CompanionPublish, out: &mut Out) -> Result<(), CloseCode> {
         self.wait_no_longer();
-        if let Err(error) = self.companion.publish(self.agent_id, message.event).await {
+        if let Err(error) = self.store(message.event, out).await {
             refuse(error, out);
         }
         Ok(())
@@ -180,7 +186,19 @@ impl Session {
         Ok(())
     }
 
+    async fn store(&mut self, draft: types::AgentEventDraft, out: &mut Out) -> Result<(), ApiError> {
+        let Some(before) = self.companion.publish(self.agent_id, draft).await? else { return Ok(()) };
+        // What has not been given yet comes by itself, and in order.
+        if before <= self.given
+            && let Some(event) = self.companion.event(self.agent_id, before).await?
+        {
+            out.send_frame(frame::single(self.agent_id, &event));
+        }
+        Ok(())
+    }
+
     fn follow(&mut self, since: i64) -> Subscription {
+        self.given = since;
         self.reader.follow(&agent_stream(self.agent_id), Start::After(since))
     }
 
@@ -193,6 +211,7 @@ impl Session {
     fn give(&mut self, item: Item, out: &mut Out) -> Result<(), CloseCode> {
         match item {
             Item::Gap { since, next, reason, .. } => {
+                self.given = next - 1;
                 out.send(CompanionServerMessage::Gap(types::CompanionGap {
                     since_seq: convert::seq(since),
                     next_seq: convert::seq(next),
@@ -213,6 +232,7 @@ impl Session {
             }
             Item::Live { event, .. } => {
                 let agent_id = self.agent_id;
+                self.given = event.seq;
                 out.send_frame(event.frame(Encoding::Companion, |event| frame::live(agent_id, event)));
                 self.obey(event.seq, &event.event.kind, &event.event.payload, out)
             }
@@ -221,6 +241,7 @@ impl Session {
     }
 
     fn give_stored(&mut self, events: &[EventRow], out: &mut Out) -> Result<(), CloseCode> {
+        self.given = events.last().map_or(self.given, |event| event.seq);
         if let Phase::CatchesUp { answered, .. } = &mut self.phase {
             *answered = true;
             for events in events.chunks(MOST) {
