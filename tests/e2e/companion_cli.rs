@@ -1,5 +1,5 @@
 //! `flightdeck companion`, with a shell script as the agent: what it says is to be seen, what is said to it is typed in,
-//! whatever happens to the network, the server and the companion itself.
+//! whatever happens to the network, the server and the companion itself. Every frame between the two is judged on its way.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -139,9 +139,10 @@ for_each_database! {
     async fn what_is_said_goes_both_ways(database) {
         let store = TestDatabase::create(database).await?;
         let server = ServerProcess::on(&store, &[]).await?;
+        let proxy = Proxy::judging(server.address(), database).await?;
         let (client, seat) = (server.client(database), Seat::new()?);
         let script = format!("printf '\\033[1;32mready\\033[0m\\n\\033[?2004h'; {LISTENS}");
-        let companion = seat.start(server.url(), &script)?;
+        let companion = seat.start(&proxy.url(), &script)?;
         let id = agent(&client).await?;
         // It may not have started yet; what is said to it now is typed all the same.
         tell(&client, id, "first").await?;
@@ -159,20 +160,23 @@ for_each_database! {
     async fn a_message_is_typed_once_whenever_the_companion_is_there(database) {
         let store = TestDatabase::create(database).await?;
         let server = ServerProcess::on(&store, &[]).await?;
+        let proxy = Proxy::judging(server.address(), database).await?;
         let (client, seat) = (server.client(database), Seat::new()?);
         let id = client.companion().register_agent(&AgentRegistration::new(NAME)).await?.agent_id;
         tell(&client, id, "before the very first session").await?;
+        // The companion knows the server's time no better than the way to the server is quick.
+        tokio::time::sleep(Duration::from_secs(1)).await;
 
-        let mut companion = seat.start(server.url(), &format!("echo ready; {LISTENS}"))?;
+        let mut companion = seat.start(&proxy.url(), &format!("echo ready; {LISTENS}"))?;
         until_said(&client, id, "ready").await?;
         tell(&client, id, "first").await?;
         seat.until_typed("first\n").await?;
         companion.kill().await?;
         tell(&client, id, "while it was away").await?;
-        let mut companion = seat.start(server.url(), LISTENS)?;
+        let mut companion = seat.start(&proxy.url(), LISTENS)?;
         seat.until_typed("first\nwhile it was away\n").await?;
         companion.kill().await?;
-        let companion = seat.start(server.url(), LISTENS)?;
+        let companion = seat.start(&proxy.url(), LISTENS)?;
         tell(&client, id, "quit").await?;
         ensure!(ends(companion).await? == Some(3));
         ensure!(seat.typed() == "first\nwhile it was away\nquit\n", "{:?}", seat.typed());
@@ -186,7 +190,7 @@ fn nothing_is_lost_or_doubled_when_connections_break() {
     block_on(async {
         let store = TestDatabase::create(Kind::Sqlite).await?;
         let mut server = ServerProcess::on(&store, &[]).await?;
-        let proxy = Proxy::to(server.address()).await?;
+        let proxy = Proxy::judging(server.address(), Kind::Sqlite).await?;
         let (mut client, seat) = (server.client(Kind::Sqlite), Seat::new()?);
         let script = "stty -echo; number=0; until [ -e enough ]; do number=$((number + 1)); echo \"line $number\"; \
                       echo $number >count; sleep 0.02; done; echo end; while IFS= read -r line; do printf '%s\\n' \"$line\" >>typed; done";
@@ -229,10 +233,11 @@ fn an_agent_is_started_anew_when_it_is_told_to() {
     block_on(async {
         let store = TestDatabase::create(Kind::Sqlite).await?;
         let server = ServerProcess::on(&store, &[]).await?;
+        let proxy = Proxy::judging(server.address(), Kind::Sqlite).await?;
         let (client, seat) = (server.client(Kind::Sqlite), Seat::new()?);
         // Neither it nor what it has started wants to go.
         let script = format!("trap '' TERM HUP; (sleep 1000) & echo \"agent $$ and $!.\"; {LISTENS}");
-        let companion = seat.start(server.url(), &script)?;
+        let companion = seat.start(&proxy.url(), &script)?;
         let id = agent(&client).await?;
         let text = until_said(&client, id, ".").await?;
         let first: Vec<_> =
@@ -256,7 +261,7 @@ fn an_agent_is_started_anew_when_it_is_told_to() {
 #[test]
 fn an_agent_without_a_server_is_heard_when_there_is_one() {
     block_on(async {
-        let proxy = Proxy::to("127.0.0.1:9").await?;
+        let proxy = Proxy::judging("127.0.0.1:9", Kind::Sqlite).await?;
         let seat = Seat::new()?;
         // More than is kept.
         let script = format!("stty -echo; seq -f 'line %.0f' 60000; touch done; {LISTENS}");

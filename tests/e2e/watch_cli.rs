@@ -1,4 +1,5 @@
-//! `flightdeck watch`: what happens is to be seen as it happens, also after the connection was lost.
+//! `flightdeck watch`: what happens is to be seen as it happens, also after the connection was lost. Every frame is judged on
+//! its way.
 
 use anyhow::{Context, Result, ensure};
 use flightdeck_sdk::types::{AgentRegistration, ApprovalRequest, MessageSend};
@@ -60,8 +61,9 @@ for_each_database! {
     async fn approvals_and_news_are_seen_as_they_happen(database) {
         let store = TestDatabase::create(database).await?;
         let server = ServerProcess::on(&store, &[]).await?;
-        let (client, seat) = (server.client(database), Seat::new()?);
-        let paired = seat.flightdeck(server.url(), &["pair", "--self", "--json"])?.output().await?;
+        let (proxy, seat) = (Proxy::judging(server.address(), database).await?, Seat::new()?);
+        let (client, url) = (server.client(database), proxy.url());
+        let paired = seat.flightdeck(&url, &["pair", "--self", "--json"])?.output().await?;
         ensure!(paired.status.success(), "{}", String::from_utf8_lossy(&paired.stderr));
         let file = std::fs::read_to_string(seat.path("config/credentials.json"))?;
         let file: Value = serde_json::from_str(&file)?;
@@ -69,7 +71,7 @@ for_each_database! {
         let workspace: Uuid = serde_json::from_value(project["workspace_id"].clone())?;
         let secret = project["bridge_secret"].as_str().context("with a key")?;
 
-        let mut watching = Watching::start(&seat, server.url(), &[])?;
+        let mut watching = Watching::start(&seat, &url, &[])?;
         watching.remark("approvals/").await?;
         watching.remark("workspaces/").await?;
         let run = Uuid::new_v4();
@@ -82,13 +84,13 @@ for_each_database! {
 
         // The same again, for a program, and by a part of the run's id.
         let part = run.simple().to_string();
-        let mut run_watching = Watching::start(&seat, server.url(), &[&part[..6], "--since", "0", "--json"])?;
+        let mut run_watching = Watching::start(&seat, &url, &[&part[..6], "--since", "0", "--json"])?;
         let line: Value = serde_json::from_str(&run_watching.event().await?)?;
         ensure!(line["stream"] == format!("runs/{run}") && line["seq"] == 1, "{line}");
         ensure!(line["payload"]["approval_id"] == asked.approval_id.to_string(), "{line}");
 
         let id = asked.approval_id.to_string();
-        let decided = seat.flightdeck(server.url(), &["approvals", "deny", &id, "--note", "no"])?.output().await?;
+        let decided = seat.flightdeck(&url, &["approvals", "deny", &id, "--note", "no"])?.output().await?;
         ensure!(decided.status.success(), "{}", String::from_utf8_lossy(&decided.stderr));
         let line = watching.event().await?;
         ensure!(line.contains("approval.decided") && line.contains("(no)"), "{line:?}");
@@ -100,7 +102,7 @@ fn a_lost_connection_is_told_and_nothing_is_missing() {
     block_on(async {
         let store = TestDatabase::create(Kind::Sqlite).await?;
         let server = ServerProcess::on(&store, &[]).await?;
-        let proxy = Proxy::to(server.address()).await?;
+        let proxy = Proxy::judging(server.address(), Kind::Sqlite).await?;
         let (client, seat) = (server.client(Kind::Sqlite), Seat::new()?);
         let agent = client.companion().register_agent(&AgentRegistration::new("mac-mini-1")).await?.agent_id;
         let mut watching = Watching::start(&seat, &proxy.url(), &["agents/mac-mini-1"])?;
@@ -133,17 +135,18 @@ fn agents_and_channels_open_with_the_companion_token() {
     block_on(async {
         let store = TestDatabase::create(Kind::Sqlite).await?;
         let server = ServerProcess::on(&store, &[("COMPANION_TOKEN", COMPANION_TOKEN)]).await?;
-        let (client, seat) = (server.client(Kind::Sqlite), Seat::new()?);
+        let (proxy, seat) = (Proxy::judging(server.address(), Kind::Sqlite).await?, Seat::new()?);
+        let (client, url) = (server.client(Kind::Sqlite), proxy.url());
         let registration = AgentRegistration::new("mac-mini-1");
         let agent = client.companion().register_agent(&registration).bearer(COMPANION_TOKEN).await?.agent_id;
 
         let stream = format!("agents/{agent}");
-        let mut command = seat.flightdeck(server.url(), &["watch", &stream])?;
+        let mut command = seat.flightdeck(&url, &["watch", &stream])?;
         let refused =
             command.env("FLIGHTDECK_DEVICE_TOKEN", "fdd_wrong").env("COMPANION_TOKEN", "wrong").output().await?;
         ensure!(refused.status.code() == Some(3), "{}", String::from_utf8_lossy(&refused.stderr));
 
-        let mut command = seat.flightdeck(server.url(), &["watch", &stream, "channels/global", "--since", "0"])?;
+        let mut command = seat.flightdeck(&url, &["watch", &stream, "channels/global", "--since", "0"])?;
         let mut process = command.env("COMPANION_TOKEN", COMPANION_TOKEN).spawn()?;
         let events = BufReader::new(process.stdout.take().context("it has a stdout")?).lines();
         let remarks = BufReader::new(process.stderr.take().context("it has a stderr")?).lines();
@@ -156,7 +159,7 @@ fn agents_and_channels_open_with_the_companion_token() {
         streams.sort_by_key(|line| line.contains("channels/"));
         ensure!(streams[0].contains("message_in") && streams[1].contains("message.new"), "{streams:?}");
 
-        let nowhere = seat.flightdeck(server.url(), &["watch", &format!("runs/{}", Uuid::new_v4())])?.output().await?;
+        let nowhere = seat.flightdeck(&url, &["watch", &format!("runs/{}", Uuid::new_v4())])?.output().await?;
         ensure!(nowhere.status.code() == Some(3) || nowhere.status.code() == Some(1), "{nowhere:?}");
         Ok(())
     });

@@ -85,6 +85,11 @@ impl Faults {
         self.0.lock().expect("nobody panics while it notes a fault").push(format!("{fault:?}"));
     }
 
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.0.lock().expect("nobody panics while it notes a fault").len()
+    }
+
     /// Fails the test if there are any.
     ///
     /// # Panics

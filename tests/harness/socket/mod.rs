@@ -5,6 +5,7 @@ pub mod frame;
 pub mod judge;
 pub mod line;
 mod raw;
+pub(crate) mod tap;
 pub mod transport;
 
 pub use judge::{Faults, SocketJudge};
