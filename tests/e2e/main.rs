@@ -7,5 +7,6 @@ mod half_open;
 mod killed;
 mod machine;
 mod replicas;
+mod secrets;
 mod start;
 mod watch_cli;
