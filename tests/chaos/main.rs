@@ -1,7 +1,10 @@
 //! Servers that are killed, stopped, starved and crowded: what was acknowledged stays, and nothing is stuck.
 
+mod channel;
 mod crowd;
 mod drip;
 mod followers;
+mod following;
 mod kill;
 mod stop;
+mod trimmed;
