@@ -116,7 +116,7 @@ pub(crate) struct SocketOptions {
     #[arg(long, value_delimiter = ',')]
     pub(crate) subscribers: Vec<usize>,
 
-    /// How often each figure is taken: 3 unless said, 1 if quick.
+    /// How often each figure is taken: 3 unless said, 1 if quick; for the stalled reader 5, 3 if quick, and never less.
     #[arg(long)]
     pub(crate) takes: Option<usize>,
 
@@ -170,6 +170,13 @@ impl Store {
             Self::Sqlite(Sync::Normal) => "SQLite, normal sync",
             Self::Postgres => "PostgreSQL",
         }
+    }
+}
+
+impl SocketOptions {
+    /// How often each figure is taken.
+    pub(crate) fn takes(&self, options: &Options) -> usize {
+        self.takes.unwrap_or(options.choose(3, 1)).max(1)
     }
 }
 

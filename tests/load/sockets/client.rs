@@ -24,7 +24,12 @@ const PONG: u8 = 10;
 impl Socket {
     /// Opens `target` (path and query) and reads the first message.
     pub(crate) async fn open(address: &str, target: &str) -> Result<Self> {
-        let mut stream = TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?;
+        Self::open_on(TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?, target)
+            .await
+    }
+
+    /// The same on a connection that is there already.
+    pub(crate) async fn open_on(mut stream: TcpStream, target: &str) -> Result<Self> {
         stream.set_nodelay(true)?;
         let request = format!(
             "GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\

@@ -75,7 +75,7 @@ impl Counter {
 
 pub(super) async fn measure(bench: &Bench, options: &SocketOptions, report: &mut Report) -> Result<()> {
     let levels = if options.subscribers.is_empty() { vec![1, 100, 1_000] } else { options.subscribers.clone() };
-    let takes = options.takes.unwrap_or(bench.options.choose(3, 1)).max(1);
+    let takes = options.takes(&bench.options);
     for subscribers in levels {
         let deliveries = bench.options.choose(1_000_000, 200_000).min(subscribers as u64 * 20_000);
         let events = (deliveries / subscribers as u64).max(200);

@@ -8,38 +8,38 @@ use serde_json::json;
 use super::client::Socket;
 use crate::Bench;
 use crate::connection::Connection;
-use crate::options::{Store, Sync};
+use crate::options::{SocketOptions, Store, Sync};
 use crate::release::ping;
 use crate::report::{Bar, Figure, Report};
 use crate::server::Server;
-use crate::statistics::percentile;
+use crate::statistics::{Takes, percentile};
 use crate::workspace::{Phone, text};
 
 /// Lets the socket be idle again.
 const PAUSE: Duration = Duration::from_millis(1);
 
-pub(super) async fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
+pub(super) async fn measure(bench: &Bench, options: &SocketOptions, report: &mut Report) -> Result<()> {
     let samples = bench.options.choose(2_000, 400);
     bench.say("latency: one exchange with the bare echo server");
     let echo = ping(bench, samples).await?;
     for store in bench.options.stores() {
-        bench.say(&format!("latency: {}", store.as_str()));
-        let mut took = one(bench, store, samples).await?;
+        let (mut p50, mut p99) = (Takes::default(), Takes::default());
+        for _ in 0..options.takes(&bench.options) {
+            bench.say(&format!("latency: {}", store.as_str()));
+            let mut took = one(bench, store, samples).await?;
+            p50.push(percentile(&mut took, 0.5));
+            p99.push(percentile(&mut took, 0.99));
+        }
         let bar = match store {
             Store::Sqlite(Sync::Full) => Some(0.9),
             Store::Sqlite(Sync::Normal) => Some(0.35),
             Store::Postgres => None,
         };
-        for (name, share, bar, baseline) in [("p50", 0.5, bar, echo.0), ("p99", 0.99, None, echo.1)] {
+        for (name, takes, bar, baseline) in [("p50", p50, bar, echo.0), ("p99", p99, None, echo.1)] {
             report.add(Figure {
                 bar: bar.map(Bar::AtMost),
                 baselines: vec![(format!("echo {name}"), baseline)],
-                ..Figure::new(
-                    "latency",
-                    format!("POST to socket, {}, {name}", store.as_str()),
-                    "ms",
-                    percentile(&mut took, share).into(),
-                )
+                ..Figure::new("latency", format!("POST to socket, {}, {name}", store.as_str()), "ms", takes)
             });
         }
     }

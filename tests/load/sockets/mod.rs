@@ -19,8 +19,8 @@ use crate::report::Report;
 
 pub(crate) async fn measure(bench: &Bench, options: &SocketOptions, report: &mut Report) -> Result<()> {
     fan_out::measure(bench, options, report).await?;
-    latency::measure(bench, report).await?;
+    latency::measure(bench, options, report).await?;
     replay::measure(bench, options, report).await?;
-    stalled::measure(bench, report).await?;
+    stalled::measure(bench, options, report).await?;
     idle::measure(bench, options, report).await
 }

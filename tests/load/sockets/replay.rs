@@ -22,7 +22,7 @@ const CONNECTIONS: usize = 64;
 
 pub(super) async fn measure(bench: &Bench, options: &SocketOptions, report: &mut Report) -> Result<()> {
     let events = options.events.unwrap_or(bench.options.choose(100_000, 20_000)).max(1_000);
-    let takes = options.takes.unwrap_or(bench.options.choose(3, 1)).max(1);
+    let takes = options.takes(&bench.options);
     let server = Server::start(bench, Store::Sqlite(Sync::Normal)).await?;
     let agent_id = register(server.address()).await?;
     bench.say(&format!("replay: storing {events} events"));
