@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::Kind;
 use crate::socket::Faults;
-use crate::socket::tap::{Judging, Tap};
+use crate::socket::tap::Judging;
 
 /// What a narrow way holds of what is not read, in each direction and at each of its ends.
 const NARROW: u32 = 4 * 1024;
