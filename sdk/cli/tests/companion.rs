@@ -46,9 +46,14 @@ fn text(bytes: &[u8]) -> String {
 
 /// Whether a process is there, apart from its remains.
 fn lives(id: &str) -> bool {
+    let state = state(id);
+    !state.is_empty() && !state.starts_with('Z')
+}
+
+/// Of a process, as `ps` names it; empty if there is none.
+fn state(id: &str) -> String {
     let listed = Command::new("ps").args(["-o", "stat=", "-p", id]).output().expect("runs");
-    let state = text(&listed.stdout);
-    !state.trim().is_empty() && !state.trim().starts_with('Z')
+    text(&listed.stdout).trim().to_owned()
 }
 
 fn until(what: &str, is_so: impl Fn() -> bool) {
@@ -264,6 +269,9 @@ fn a_companion_that_stops_gives_the_terminal_back_meanwhile() {
     until("the terminal is raw", || modes() != before);
     person.signal(Signal::TSTP);
     until("the terminal is as it was", || modes() == before);
+    // It stops a moment later, and to go on before that would be forgotten.
+    let companion = person.companion.id().to_string();
+    until("it has stopped", || state(&companion).starts_with('T'));
     person.signal(Signal::CONT);
     until("the terminal is raw again", || modes() != before);
     person.types(b"again\r");
