@@ -295,6 +295,8 @@ pub struct Socket {
     pub faults: Vec<String>,
     /// The property that tells most messages apart.
     pub discriminator: String,
+    /// Whether clients may write its value in any case and with space around it.
+    pub relaxed: bool,
     /// What clients say, in the order of the document.
     pub client_messages: Vec<Message>,
     /// What the server says.

@@ -31,6 +31,14 @@ fn one(subject: &str, old: &Socket, new: &Socket, changes: &mut Changes) {
         let message = format!("the discriminator was `{}` and is `{}`", old.discriminator, new.discriminator);
         changes.add(Verdict::Breaking, subject, message);
     }
+    if old.relaxed != new.relaxed {
+        let (verdict, text) = if new.relaxed {
+            (Verdict::Compatible, "takes the discriminator's value in any case now")
+        } else {
+            (Verdict::Breaking, "takes the discriminator's value only as it is written")
+        };
+        changes.add(verdict, subject, text);
+    }
     operations::parameters(subject, &parameters(old), &parameters(new), changes);
     operations::security(subject, &old.security, &new.security, changes);
     changes.codes(subject, "refuse with", &old.errors, &new.errors);

@@ -29,6 +29,8 @@ pub struct SocketDocument {
     pub close_codes: Vec<Located<String>>,
     /// Absent where it is missing; that has been reported.
     pub discriminator: Option<Located<String>>,
+    /// Where it says that clients may write the discriminator's value in any case and with space around it.
+    pub relaxed: Option<Span>,
     /// Of both directions.
     pub messages: Vec<MessageDocument>,
     /// The names of those that clients say.
@@ -73,6 +75,7 @@ pub fn read(reader: &mut Reader<'_>, file: FileId, name: &str, source: &str, roo
         faults: Vec::new(),
         close_codes: Vec::new(),
         discriminator: None,
+        relaxed: None,
         messages: Vec::new(),
         receive: Vec::new(),
         send: Vec::new(),
@@ -108,6 +111,7 @@ fn read_channel(reader: &mut Reader<'_>, entry: &Entry, socket: &mut SocketDocum
         socket.messages = read_messages(reader, messages);
     }
     socket.discriminator = fields.need_text(reader, "x-discriminator");
+    socket.relaxed = fields.flag(reader, "x-relaxed-discriminator");
     let alternatives = fields.list(reader, "x-security").unwrap_or_default();
     socket.security = alternatives.iter().filter_map(|node| operation::read_security(reader, node)).collect();
     socket.errors = fields.texts(reader, "x-errors");

@@ -45,7 +45,7 @@ fn form(
     let find = |name: &str| properties.iter().find(|property| property.name.value == name);
     match find(&discriminator.value) {
         Some(property) if property.kind.is_none() => {}
-        Some(property) => tagged(owners, message, payload, discriminator, property, problems),
+        Some(property) => tagged(owners, socket, message, payload, property, problems),
         None => match &message.recognised_by {
             Some(name) => {
                 if find(&name.value).is_none_or(|property| !property.required) {
@@ -74,12 +74,13 @@ fn form(
 
 fn tagged(
     owners: &BTreeMap<&str, Owner<'_>>,
+    socket: &SocketDocument,
     message: &MessageDocument,
     payload: &Located<String>,
-    discriminator: &Located<String>,
     property: &Property,
     problems: &mut Problems,
 ) {
+    let Some(discriminator) = &socket.discriminator else { return };
     if property.constant().is_none() || !property.required {
         problems.report_with(
             Code::MessageForm,
@@ -89,6 +90,17 @@ fn tagged(
             vec![(discriminator.at, "the discriminator".to_owned())],
         );
         return;
+    }
+    if let (Some(relaxed), Some(tag)) = (socket.relaxed, property.constant())
+        && tag.value != tag.value.trim().to_ascii_lowercase()
+    {
+        problems.report_with(
+            Code::MessageForm,
+            tag.at,
+            format!("`{tag}` is not lower case, so a reader that does not mind the case would not find it"),
+            "write it in lower case, without space around it",
+            vec![(relaxed, "here it says that the case does not matter".to_owned())],
+        );
     }
     if let Some(name) = &message.recognised_by {
         let text = format!("`{discriminator}` tells this message already");

@@ -47,6 +47,7 @@ fn one(documents: &Documents, socket: &SocketDocument) -> Option<Socket> {
         errors: errors.into_iter().map(str::to_owned).collect(),
         faults: documents.errors.keys().filter(|code| is_named(&socket.faults, code)).cloned().collect(),
         discriminator: socket.discriminator.as_ref()?.value.clone(),
+        relaxed: socket.relaxed.is_some(),
         client_messages: messages(documents, socket, &socket.receive),
         server_messages: messages(documents, socket, &socket.send),
         close_codes: documents.close_codes.keys().filter(|name| is_named(&socket.close_codes, name)).cloned().collect(),

@@ -57,6 +57,13 @@ fn what_clients_send_may_only_be_asked_for_less() {
 }
 
 #[test]
+fn a_discriminator_may_be_read_more_kindly_but_not_less() {
+    let bell = "asyncapi/channels/bell.yaml";
+    let relaxed = ("x-discriminator: say", "x-discriminator: say\n  x-relaxed-discriminator: true");
+    assert_eq!(verdict(&[(bell, &[relaxed])]), Verdict::Compatible);
+}
+
+#[test]
 fn values_and_variants_may_be_added_but_not_taken_away() {
     assert_eq!(verdict(&[("schemas/Order.yaml", &[("[asc, desc]", "[asc, desc, random]")])]), Verdict::Compatible);
     assert_eq!(verdict(&[("schemas/Order.yaml", &[("[asc, desc]", "[asc]")])]), Verdict::Breaking);

@@ -9,9 +9,9 @@ use uuid::Uuid;
 use crate::generated::errors::ErrorCode;
 use crate::generated::sockets::r#loop::LOOP;
 use crate::generated::sockets::rooms::{
-    ROOMS, RoomsEndpoint, RoomsParameters, RoomsServerMessage, RoomsSession, RoomsSocket,
+    ROOMS, RoomsClientMessage, RoomsEndpoint, RoomsParameters, RoomsServerMessage, RoomsSession, RoomsSocket,
 };
-use crate::generated::sockets::tail::{TailEndpoint, TailServerMessage, TailSession, TailSocket};
+use crate::generated::sockets::tail::{TailClientMessage, TailEndpoint, TailServerMessage, TailSession, TailSocket};
 use crate::generated::sockets::{CloseCode, SOCKETS};
 use crate::generated::types;
 use crate::service::service;
@@ -211,6 +211,18 @@ async fn every_message_reaches_its_method() {
     assert_eq!(texts(&mut out), [r#"{"@type":"ping","id":"1"}"#]);
     let expired = session.receive(r#"{"@type":"log in","token":"expired"}"#, &mut out).await;
     assert_eq!(expired, Err(CloseCode::Self_));
+}
+
+#[test]
+fn an_inherited_protocol_may_write_a_tag_in_any_case() {
+    for tag in ["follow", "Follow", " FOLLOW\\n"] {
+        let text = format!(r#"{{"@type":"{tag}"}}"#);
+        assert!(matches!(TailClientMessage::decode(&text), Ok(TailClientMessage::Follow(_))), "{text}");
+    }
+    let fault = TailClientMessage::decode(r#"{"@type":"fol low"}"#).expect_err("it is none");
+    assert_eq!((fault.kind, fault.tag.as_deref()), (FaultKind::UnknownMessage, Some("fol low")));
+    // Elsewhere it is written as it stands.
+    assert!(RoomsClientMessage::decode(r#"{"@type":"Heartbeat"}"#).is_err());
 }
 
 #[tokio::test]

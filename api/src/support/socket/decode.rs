@@ -50,6 +50,17 @@ impl<'a> Incoming<'a> {
         Ok(Self { text, tag, id: id.filter(|id| id.chars().nth(LONGEST_ID).is_none()) })
     }
 
+    /// The same, for a protocol whose clients may write the discriminator's value in any case and with space around it.
+    ///
+    /// # Errors
+    ///
+    /// The text is not JSON, is nested too deeply, or is not an object.
+    pub fn relaxed(text: &'a str, discriminator: &str) -> Result<Self, Fault> {
+        let mut incoming = Self::new(text, discriminator)?;
+        incoming.tag = incoming.tag.map(|tag| tag.trim().to_ascii_lowercase());
+        Ok(incoming)
+    }
+
     /// The discriminator's value, if it is a text.
     #[must_use]
     pub fn tag(&self) -> Option<&str> {

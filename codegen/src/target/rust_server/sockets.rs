@@ -50,6 +50,7 @@ struct SocketFile {
     patterns: Vec<PatternItem>,
     /// A literal.
     discriminator: String,
+    relaxed: bool,
     client_messages: Vec<ClientMessageItem>,
     server_messages: Vec<MessageItem>,
 }
@@ -154,6 +155,7 @@ fn file(protocol: &Protocol, each: &Socket, constant: String) -> Result<SocketFi
         parameters,
         patterns: patterns.into_items(),
         discriminator: literal::string(&each.discriminator),
+        relaxed: each.relaxed,
         client_messages,
         server_messages,
         prefix,

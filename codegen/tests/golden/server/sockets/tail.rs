@@ -112,7 +112,7 @@ impl TailClientMessage {
     ///
     /// It is none of the messages.
     pub fn decode(text: &str) -> Result<Self, Fault> {
-        let frame = Incoming::new(text, "@type")?;
+        let frame = Incoming::relaxed(text, "@type")?;
         match frame.tag() {
             Some("follow") => frame.decode().map(Self::Follow),
             _ => Err(frame.unknown(&["follow"])),
