@@ -84,6 +84,18 @@ pub enum ErrorCode {
     StreamNotFound,
     /// One connection follows as many streams as it may.
     TooManyStreams,
+    /// There is no such chat, or it is not yours to see.
+    ChatNotFound,
+    /// The chat has no such turn, or none that runs.
+    TurnNotFound,
+    /// As many messages wait in this chat as may.
+    ChatQueueFull,
+    /// This server has no agent of that name.
+    AgentUnknown,
+    /// This caller may not run agents on this server.
+    AgentsNotAllowed,
+    /// One connection follows as many chats as it may.
+    TooManyChats,
 }
 
 impl ErrorCode {
@@ -126,6 +138,12 @@ impl ErrorCode {
         Self::InvalidMessage,
         Self::StreamNotFound,
         Self::TooManyStreams,
+        Self::ChatNotFound,
+        Self::TurnNotFound,
+        Self::ChatQueueFull,
+        Self::AgentUnknown,
+        Self::AgentsNotAllowed,
+        Self::TooManyChats,
     ];
 
     /// The code as it is on the wire.
@@ -169,6 +187,12 @@ impl ErrorCode {
             Self::InvalidMessage => "invalid_message",
             Self::StreamNotFound => "stream_not_found",
             Self::TooManyStreams => "too_many_streams",
+            Self::ChatNotFound => "chat_not_found",
+            Self::TurnNotFound => "turn_not_found",
+            Self::ChatQueueFull => "chat_queue_full",
+            Self::AgentUnknown => "agent_unknown",
+            Self::AgentsNotAllowed => "agents_not_allowed",
+            Self::TooManyChats => "too_many_chats",
         }
     }
 
@@ -213,6 +237,12 @@ impl ErrorCode {
             Self::InvalidMessage => 400,
             Self::StreamNotFound => 404,
             Self::TooManyStreams => 409,
+            Self::ChatNotFound => 404,
+            Self::TurnNotFound => 404,
+            Self::ChatQueueFull => 409,
+            Self::AgentUnknown => 400,
+            Self::AgentsNotAllowed => 403,
+            Self::TooManyChats => 409,
         }
     }
 
@@ -257,6 +287,12 @@ impl ErrorCode {
             Self::InvalidMessage => false,
             Self::StreamNotFound => false,
             Self::TooManyStreams => false,
+            Self::ChatNotFound => false,
+            Self::TurnNotFound => false,
+            Self::ChatQueueFull => true,
+            Self::AgentUnknown => false,
+            Self::AgentsNotAllowed => false,
+            Self::TooManyChats => false,
         }
     }
 
@@ -303,6 +339,12 @@ impl ErrorCode {
             Self::InvalidMessage => "The message does not have the shape that its type asks for.",
             Self::StreamNotFound => "There is no such stream, or it is not yours to see.",
             Self::TooManyStreams => "One connection follows as many streams as it may.",
+            Self::ChatNotFound => "There is no such chat, or it is not yours to see.",
+            Self::TurnNotFound => "The chat has no such turn, or none that runs.",
+            Self::ChatQueueFull => "As many messages wait in this chat as may.",
+            Self::AgentUnknown => "This server has no agent of that name.",
+            Self::AgentsNotAllowed => "This caller may not run agents on this server.",
+            Self::TooManyChats => "One connection follows as many chats as it may.",
         }
     }
 
@@ -351,6 +393,14 @@ impl ErrorCode {
             Self::InvalidMessage => "Correct what `path` names.",
             Self::StreamNotFound => "Check the stream's name, and that a credential for it was sent.",
             Self::TooManyStreams => "Unsubscribe from one, or open another connection.",
+            Self::ChatNotFound => "List the chats that you can see.",
+            Self::TurnNotFound => "List the chat's turns.",
+            Self::ChatQueueFull => "Wait until the agent has answered some, or cancel them.",
+            Self::AgentUnknown => "List the agents at /v1/agents, or add it to FLIGHTDECK_AGENTS on the server.",
+            Self::AgentsNotAllowed => {
+                "Add the workspace's id to FLIGHTDECK_AGENT_WORKSPACES on the server, which lets its devices run programs there."
+            }
+            Self::TooManyChats => "Unsubscribe from one, or open another connection.",
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A service takes what it needs to know of the caller as a [`Scope`](crate::store::workspaces::Scope) or an id, never
 //! as a credential. It refuses with codes of the catalogue.
 
+pub mod agents;
 pub mod approvals;
 pub mod companion;
 pub mod devices;

@@ -160,6 +160,31 @@ pub enum ErrorCode {
     ///
     /// Unsubscribe from one, or open another connection.
     TooManyStreams,
+    /// There is no such chat, or it is not yours to see.
+    ///
+    /// List the chats that you can see.
+    ChatNotFound,
+    /// The chat has no such turn, or none that runs.
+    ///
+    /// List the chat's turns.
+    TurnNotFound,
+    /// As many messages wait in this chat as may.
+    ///
+    /// Wait until the agent has answered some, or cancel them.
+    ChatQueueFull,
+    /// This server has no agent of that name.
+    ///
+    /// List the agents at /v1/agents, or add it to FLIGHTDECK_AGENTS on the server.
+    AgentUnknown,
+    /// This caller may not run agents on this server.
+    ///
+    /// Add the workspace's id to FLIGHTDECK_AGENT_WORKSPACES on the server, which lets its devices run programs
+    /// there.
+    AgentsNotAllowed,
+    /// One connection follows as many chats as it may.
+    ///
+    /// Unsubscribe from one, or open another connection.
+    TooManyChats,
     /// A code that this version does not know.
     Unknown(UnknownValue),
 }
@@ -204,6 +229,12 @@ impl ErrorCode {
         Self::InvalidMessage,
         Self::StreamNotFound,
         Self::TooManyStreams,
+        Self::ChatNotFound,
+        Self::TurnNotFound,
+        Self::ChatQueueFull,
+        Self::AgentUnknown,
+        Self::AgentsNotAllowed,
+        Self::TooManyChats,
     ];
 
     /// The code as it is on the wire.
@@ -247,6 +278,12 @@ impl ErrorCode {
             Self::InvalidMessage => "invalid_message",
             Self::StreamNotFound => "stream_not_found",
             Self::TooManyStreams => "too_many_streams",
+            Self::ChatNotFound => "chat_not_found",
+            Self::TurnNotFound => "turn_not_found",
+            Self::ChatQueueFull => "chat_queue_full",
+            Self::AgentUnknown => "agent_unknown",
+            Self::AgentsNotAllowed => "agents_not_allowed",
+            Self::TooManyChats => "too_many_chats",
             Self::Unknown(value) => value.as_str(),
         }
     }
@@ -292,6 +329,12 @@ impl ErrorCode {
             Self::InvalidMessage => Some(false),
             Self::StreamNotFound => Some(false),
             Self::TooManyStreams => Some(false),
+            Self::ChatNotFound => Some(false),
+            Self::TurnNotFound => Some(false),
+            Self::ChatQueueFull => Some(true),
+            Self::AgentUnknown => Some(false),
+            Self::AgentsNotAllowed => Some(false),
+            Self::TooManyChats => Some(false),
             Self::Unknown(_) => None,
         }
     }
@@ -337,6 +380,12 @@ impl From<&str> for ErrorCode {
             "invalid_message" => Self::InvalidMessage,
             "stream_not_found" => Self::StreamNotFound,
             "too_many_streams" => Self::TooManyStreams,
+            "chat_not_found" => Self::ChatNotFound,
+            "turn_not_found" => Self::TurnNotFound,
+            "chat_queue_full" => Self::ChatQueueFull,
+            "agent_unknown" => Self::AgentUnknown,
+            "agents_not_allowed" => Self::AgentsNotAllowed,
+            "too_many_chats" => Self::TooManyChats,
             _ => Self::Unknown(UnknownValue::new(code)),
         }
     }

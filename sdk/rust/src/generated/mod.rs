@@ -19,8 +19,10 @@
     reason = "names, sizes and texts are the spec's"
 )]
 
+pub mod agents;
 pub mod approvals;
 pub mod bridge;
+pub mod chats;
 pub mod companion;
 pub mod devices;
 pub mod errors;

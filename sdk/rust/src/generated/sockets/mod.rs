@@ -2,6 +2,7 @@
 
 //! The sockets.
 
+pub mod chat;
 mod close_code;
 pub mod companion;
 pub mod hub;
@@ -27,6 +28,28 @@ impl Client {
 }
 
 impl Sockets<'_> {
+    /// The chat's socket.
+    ///
+    /// One connection for any number of chats. `subscribe` is answered with `history`; after that comes everything
+    /// that happens in the chat, to every client that follows it. `chat` says something to the agent: everybody sees
+    /// `user_message`, then what the agent does (`assistant_message` piece by piece, `agent_status`, `tool_use` and
+    /// the others), and at the end of the turn one `result` or one `error`. Messages that come while the agent works
+    /// wait for their turn, in order; `turn` tells where each stands, and `cancel` takes one back.
+    ///
+    /// What has a `seq` is kept. A client that comes back subscribes with `since_seq` and gets what it missed, each
+    /// message in one piece, then what the turn that runs has said so far, then `synced`. Pieces of messages,
+    /// thoughts and status lines are live only; a client on another server of the same database gets each message
+    /// when it is finished.
+    ///
+    /// The credential comes in the `Authorization` header or, for clients that can't set it, in the query. In
+    /// development, a client on the same machine needs none. `type` is read without regard to case and surrounding
+    /// space.
+    ///
+    /// `GET /ws`
+    pub fn chat(&self, parameters: &chat::ChatParameters) -> SocketBuilder<chat::ChatProtocol> {
+        SocketBuilder::new(self.client, parameters.query())
+    }
+
     /// The companion's socket.
     ///
     /// One socket for one agent: the machine that runs it (`role=pc`) and whoever talks to it (`role=ios`). Every

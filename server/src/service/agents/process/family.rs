@@ -1,0 +1,95 @@
+//! A program and everything that it started, wherever that went.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
+use uuid::Uuid;
+
+/// The variable that marks a program and its children: `<server>/<family>`.
+pub(super) const MARK: &str = "FLIGHTDECK_AGENT";
+
+/// How often it is looked whether somebody is left; a fork may be faster than a look.
+const ROUNDS: u32 = 50;
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The processes of one program of an agent, or of all of a server's.
+#[derive(Debug, Clone)]
+pub(super) struct Family {
+    mark: String,
+}
+
+impl Family {
+    pub(super) fn new(instance: Uuid) -> Self {
+        Self { mark: format!("{instance}/{}", Uuid::new_v4()) }
+    }
+
+    /// All families of a server.
+    pub(super) fn all_of(instance: &str) -> Self {
+        Self { mark: format!("{instance}/") }
+    }
+
+    /// What its processes have as [`MARK`].
+    pub(super) fn mark(&self) -> &str {
+        &self.mark
+    }
+
+    /// Its processes that live.
+    pub(super) fn members(&self) -> HashSet<u32> {
+        let mut system = System::new();
+        let what = ProcessRefreshKind::nothing().with_environ(UpdateKind::Always).without_tasks();
+        system.refresh_processes_specifics(ProcessesToUpdate::All, true, what);
+        let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+        let mut members = HashSet::new();
+        let mut found = Vec::new();
+        for (pid, process) in system.processes() {
+            if let Some(parent) = process.parent() {
+                children.entry(parent.as_u32()).or_default().push(pid.as_u32());
+            }
+            let ended = matches!(process.status(), sysinfo::ProcessStatus::Zombie | sysinfo::ProcessStatus::Dead);
+            if !ended && process.environ().iter().any(|variable| self.is_marked(variable)) {
+                found.push(pid.as_u32());
+            }
+        }
+        while let Some(pid) = found.pop() {
+            if members.insert(pid) {
+                found.extend(children.get(&pid).into_iter().flatten());
+            }
+        }
+        members.remove(&std::process::id());
+        members
+    }
+
+    fn is_marked(&self, variable: &OsStr) -> bool {
+        let value = variable.to_str().and_then(|text| text.strip_prefix(MARK)?.strip_prefix('='));
+        value.is_some_and(|mark| mark.starts_with(&self.mark))
+    }
+
+    /// Ends its processes, but for those in `spared`, and waits until they are gone. Blocks for as long as that takes, a
+    /// second at most.
+    pub(super) fn end(&self, spared: &HashSet<u32>) {
+        for _ in 0..ROUNDS {
+            let mut living = self.members();
+            living.retain(|pid| !spared.contains(pid));
+            if living.is_empty() {
+                return;
+            }
+            for pid in living {
+                signal(pid, Signal::KILL);
+            }
+            std::thread::sleep(PAUSE);
+        }
+        tracing::warn!("some processes of an agent could not be ended");
+    }
+}
+
+fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        // It may be gone by now.
+        let _ = kill_process(pid, signal);
+    }
+}
