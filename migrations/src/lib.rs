@@ -9,6 +9,7 @@ use sea_orm_migration::prelude::{MigrationTrait, async_trait};
 mod m20261120_000001_ledger;
 mod m20261120_000002_realtime;
 mod m20261129_000003_hub_connections;
+mod m20261129_000004_chats;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000001_ledger::Migration),
             Box::new(m20261120_000002_realtime::Migration),
             Box::new(m20261129_000003_hub_connections::Migration),
+            Box::new(m20261129_000004_chats::Migration),
         ]
     }
 }

@@ -18,7 +18,11 @@ use crate::config::Config;
 use crate::http::{self, Limits, Origins, Sockets, Wrap};
 use crate::log::{self, CommitListener, Committed, Log, Readers, Retention};
 use crate::metrics::Metrics;
+use crate::service::agents::process::Supervisor;
+use crate::service::agents::{self, Agents};
 use crate::service::approvals::{self, Approvals, Board, ByWorkspace};
+use crate::service::chats::research::Research;
+use crate::service::chats::{self, Chats};
 use crate::service::companion::{self, Companion};
 use crate::service::devices::Devices;
 use crate::service::hub::{self, Hub};
@@ -48,6 +52,7 @@ pub struct Running {
     accepting: Vec<JoinHandle<()>>,
     connections: TaskTracker,
     sockets: Sockets,
+    chats: Chats,
     hub: Hub,
     bridge: JoinHandle<()>,
     upkeep: Vec<JoinHandle<()>>,
@@ -87,8 +92,15 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
     }
     let remembered = nonces::since(store.reader().patient(), clock.now() - NONCES_KEPT).await?;
     let activity = Arc::new(hub::Activity::new(clock.clone()));
+    let (signals, heard) = chats::Signals::new();
     let readers = Readers {
-        listeners: vec![board.clone(), keys.clone(), Arc::new(Counting(metrics.clone())), activity.clone()],
+        listeners: vec![
+            Arc::new(signals),
+            board.clone(),
+            keys.clone(),
+            Arc::new(Counting(metrics.clone())),
+            activity.clone(),
+        ],
         projections: vec![Arc::new(ByWorkspace), Arc::new(hub::OnTheHub)],
     };
     let bus = Bus::of(&store, Proof::new(seal.derive("bus")));
@@ -107,6 +119,23 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
     let approvals = Approvals::new(store.clone(), log.clone(), board, clock.clone(), patience.clone(), lifetime);
     let retention = Retention::default().with(config.retention.clone());
     let companion = Companion::new(store.clone(), log.clone(), clock.clone(), retention.age("agents"));
+    let chats = Chats::new(chats::Foundation {
+        store: store.clone(),
+        log: log.clone(),
+        clock: clock.clone(),
+        agents: agents(&config),
+        approvals: approvals.clone(),
+        research: Research::new(
+            config.research_root.clone().unwrap_or_else(|| config.data_dir.join("research")),
+            config.research_template.clone(),
+        ),
+        limits: chats::Limits {
+            folder: config.data_dir.join("chats"),
+            queued: config.chat_queue,
+            idle: Duration::from_secs(config.agent_idle_seconds),
+            silence: Duration::from_secs(config.agent_silence_seconds),
+        },
+    });
     let hub = Hub::new(store.clone(), log.clone(), clock.clone(), metrics.clone(), activity);
     hub.tell_who_is_gone().await?;
     let bridge = tokio::spawn(hub::bridge_foreign(hub.clone(), shutdown.clone()));
@@ -122,6 +151,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         )),
         tokio::spawn(upkeep::run(log.clone(), authority.clone(), clock.clone())),
         tokio::spawn(log::keep(log.clone(), retention, clock.clone())),
+        tokio::spawn(chats::attend(chats.clone(), heard)),
         tokio::spawn(companion::sweep(companion.clone(), clock.clone())),
         tokio::spawn({
             let sockets = sockets.clone();
@@ -149,6 +179,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         approvals,
         authority,
         companion,
+        chats: chats.clone(),
         hub: hub.clone(),
         hub_tokens,
         hub_port: hub_address.map_or(0, |address| address.port()),
@@ -173,6 +204,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         accepting,
         connections,
         sockets,
+        chats,
         hub,
         bridge,
         upkeep,
@@ -213,6 +245,11 @@ impl Running {
         for task in self.upkeep {
             task.abort();
         }
+        // After the sockets: their clients come back and find the turns interrupted.
+        if tokio::time::timeout(self.patience, self.chats.leave()).await.is_err() {
+            tracing::warn!("some agents did not end in time");
+        }
+        drop(self.chats);
         if !matches!(tokio::time::timeout(self.patience, self.hub.save()).await, Ok(Ok(()))) {
             tracing::warn!("could not write down what agents acknowledged on the hub; they get it again");
         }
@@ -224,6 +261,16 @@ impl Running {
         // A connection that hangs must not keep the process.
         let _ = tokio::time::timeout(self.patience, self.store.close()).await;
     }
+}
+
+fn agents(config: &Config) -> Agents {
+    Agents::new(agents::Options {
+        default: config.agent.clone(),
+        added: config.agents.clone(),
+        mock_script: config.mock_script.clone(),
+        supervisor: Supervisor::new(config.agent_env.clone(), config.guard_program.clone()),
+        patience: Duration::from_secs(config.agent_start_seconds),
+    })
 }
 
 /// A listener whose queue takes a burst of clients that come back at once; the usual queue of 128 drops them, and each one

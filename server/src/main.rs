@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use flightdeck_server::clock::SystemClock;
 use flightdeck_server::config::{self, Config, Environment, LogFormat, Refused};
+use flightdeck_server::service::agents::process::{GUARD_ARGUMENT, guard};
 use flightdeck_server::{Running, start};
 use tracing_subscriber::EnvFilter;
 
@@ -16,11 +17,17 @@ use tracing_subscriber::EnvFilter;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let config = match config::load(std::env::args_os()) {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some(GUARD_ARGUMENT) {
+        guard(&arguments.next().unwrap_or_default());
+        return ExitCode::SUCCESS;
+    }
+    let mut config = match config::load(std::env::args_os()) {
         Ok(config) => config,
         Err(Refused::Arguments(error)) => error.exit(),
         Err(error @ Refused::Settings(_)) => return fail(&error.to_string()),
     };
+    config.guard_program = std::env::current_exe().ok();
     if let Err(problem) = log(&config) {
         return fail(&problem);
     }

@@ -51,7 +51,7 @@ where
 {
     let mut faults = Vec::new();
     for operation in operations {
-        let options = TestOptions::new(database);
+        let options = TestOptions::new(database).set("FLIGHTDECK_AGENT_WORKSPACES", "*");
         let options = if environment == Environment::Production { options.production() } else { options };
         let mut player = Player::start(options).await?;
         if let Err(error) = check(&mut player, operation).await {
@@ -206,13 +206,21 @@ async fn ask(player: &mut Player, operation: &OperationInfo, scheme: &'static st
 }
 
 #[test]
-fn what_decides_wants_a_device() -> Result<()> {
+fn what_decides_or_runs_agents_wants_a_device() -> Result<()> {
     let wanting: Vec<_> =
         OPERATIONS.iter().filter(|operation| wants_a_device(operation)).map(|operation| operation.id).collect();
     let deciding: Vec<_> =
-        OPERATIONS.iter().map(|operation| operation.id).filter(|id| id.starts_with("decide")).collect();
-    ensure!(wanting == deciding, "these decide: {deciding:?}, and these want a device: {wanting:?}");
+        OPERATIONS.iter().filter(|operation| decides(operation) || runs_agents(operation)).map(|it| it.id).collect();
+    ensure!(wanting == deciding, "these decide or run agents: {deciding:?}, and these want a device: {wanting:?}");
     Ok(())
+}
+
+fn decides(operation: &OperationInfo) -> bool {
+    operation.id.starts_with("decide")
+}
+
+fn runs_agents(operation: &OperationInfo) -> bool {
+    operation.path.starts_with("/api/chats") || operation.path == "/v1/agents"
 }
 
 #[test]

@@ -39,7 +39,12 @@ async fn keyed(player: &mut Player, operation: &OperationInfo) -> Result<Request
 async fn keyed_otherwise(player: &mut Player, operation: &OperationInfo) -> Result<Request> {
     let request = keyed(player, operation).await?;
     let mut body: Value = serde_json::from_slice(request.body.as_deref().unwrap_or_default())?;
-    let texts = ["display_name", "device_name", "event_type", "command"];
+    let texts = ["display_name", "device_name", "event_type", "command", "content"];
+    // A chat needs no text at all.
+    if operation.id == "createChat" {
+        body["title"] = json!("Otherwise");
+        return Ok(request.json(&body));
+    }
     let name = texts
         .iter()
         .find(|name| body.get(**name).is_some())

@@ -96,6 +96,8 @@ pub enum ErrorCode {
     AgentsNotAllowed,
     /// One connection follows as many chats as it may.
     TooManyChats,
+    /// The agent could not finish its turn.
+    TurnFailed,
 }
 
 impl ErrorCode {
@@ -144,6 +146,7 @@ impl ErrorCode {
         Self::AgentUnknown,
         Self::AgentsNotAllowed,
         Self::TooManyChats,
+        Self::TurnFailed,
     ];
 
     /// The code as it is on the wire.
@@ -193,6 +196,7 @@ impl ErrorCode {
             Self::AgentUnknown => "agent_unknown",
             Self::AgentsNotAllowed => "agents_not_allowed",
             Self::TooManyChats => "too_many_chats",
+            Self::TurnFailed => "turn_failed",
         }
     }
 
@@ -243,6 +247,7 @@ impl ErrorCode {
             Self::AgentUnknown => 400,
             Self::AgentsNotAllowed => 403,
             Self::TooManyChats => 409,
+            Self::TurnFailed => 500,
         }
     }
 
@@ -293,6 +298,7 @@ impl ErrorCode {
             Self::AgentUnknown => false,
             Self::AgentsNotAllowed => false,
             Self::TooManyChats => false,
+            Self::TurnFailed => true,
         }
     }
 
@@ -345,6 +351,7 @@ impl ErrorCode {
             Self::AgentUnknown => "This server has no agent of that name.",
             Self::AgentsNotAllowed => "This caller may not run agents on this server.",
             Self::TooManyChats => "One connection follows as many chats as it may.",
+            Self::TurnFailed => "The agent could not finish its turn.",
         }
     }
 
@@ -401,6 +408,7 @@ impl ErrorCode {
                 "Add the workspace's id to FLIGHTDECK_AGENT_WORKSPACES on the server, which lets its devices run programs there."
             }
             Self::TooManyChats => "Unsubscribe from one, or open another connection.",
+            Self::TurnFailed => "Read why, and send the message again.",
         }
     }
 }

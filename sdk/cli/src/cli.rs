@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Runs(Runs),
     /// Follow streams, and see each event as it happens.
     Watch(Watch),
+    /// Talk with an agent that the server runs.
+    Chat(ChatArguments),
     /// Run an agent here that people can follow and talk to from elsewhere.
     Companion(Companion),
     /// Add Flightdeck's hooks to an agent's settings.
@@ -251,6 +253,48 @@ pub(crate) struct Watch {
     /// Begin after this event, 0 for the first [default: with what happens next].
     #[arg(long, value_name = "SEQ")]
     pub(crate) since: Option<u64>,
+}
+
+const CHAT_EXAMPLES: &str = "\
+The agent runs on the server's machine, and goes on when this terminal is gone: `--chat last` takes the
+conversation up again. When the agent asks before it does something, `y` or `n` and a note answer.
+Ctrl-C cancels the turn that runs, a second one leaves; Ctrl-D leaves when everything is answered.
+
+With a message, it is said, and the command ends with the turn: 0 if it finished, 1 if not.
+
+Examples:
+  flightdeck chat                                  a new chat with the server's default agent
+  flightdeck chat --agent claude-code why does the build fail
+  flightdeck chat --chat last                      go on where it was
+  flightdeck chat --research \"Short Term Reversal\"
+  flightdeck chat --list";
+
+#[derive(Debug, Args)]
+#[command(after_help = CHAT_EXAMPLES)]
+pub(crate) struct ChatArguments {
+    /// What to say; without it, what is typed.
+    #[arg(value_name = "MESSAGE", trailing_var_arg = true)]
+    pub(crate) message: Vec<String>,
+
+    /// A chat to go on with: its id, a part of it, or `last` [default: a new one].
+    #[arg(long, value_name = "CHAT", conflicts_with_all = ["agent", "title"])]
+    pub(crate) chat: Option<String>,
+
+    /// The agent of a new chat, by its name on the server; `flightdeck doctor` shows them.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+
+    /// The title of a new chat.
+    #[arg(long, value_name = "TITLE")]
+    pub(crate) title: Option<String>,
+
+    /// Start a research on a topic, in a repository of its own.
+    #[arg(long, value_name = "TOPIC", conflicts_with = "message")]
+    pub(crate) research: Option<String>,
+
+    /// List the chats.
+    #[arg(long, conflicts_with_all = ["message", "chat", "agent", "title", "research"])]
+    pub(crate) list: bool,
 }
 
 const COMPANION_EXAMPLES: &str = "\

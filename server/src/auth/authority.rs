@@ -8,7 +8,7 @@ use flightdeck_api::support::{ApiError, Context};
 use uuid::Uuid;
 
 use super::signature::Signature;
-use super::{Caller, CompanionToken, Keys, Limit, Limits, Nonces, Signed, tokens};
+use super::{AgentAccess, Caller, CompanionToken, Keys, Limit, Limits, Nonces, Signed, tokens};
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
 use crate::http::names_this_machine;
@@ -34,6 +34,7 @@ struct Parts {
     development: bool,
     server_secret: Option<Secret>,
     companion_token: CompanionToken,
+    agent_access: AgentAccess,
 }
 
 impl Authority {
@@ -57,6 +58,7 @@ impl Authority {
             development: config.environment == Environment::Development,
             server_secret: config.hmac_secret.clone(),
             companion_token: CompanionToken::new(config.companion_token.clone()),
+            agent_access: AgentAccess::new(config.environment, &config.agent_workspaces),
         }))
     }
 
@@ -144,6 +146,24 @@ impl Authority {
     pub async fn operator(&self, context: &Context) -> Result<Caller, ApiError> {
         let caller = self.known_supervisor(context, None).await?;
         self.count(caller.ok_or_else(|| ApiError::new(ErrorCode::CredentialMissing))?)
+    }
+
+    /// Like [`Authority::operator`]; in development on the same machine no credential is needed.
+    pub(super) async fn operator_or_local(&self, context: &Context) -> Result<Caller, ApiError> {
+        let caller = self.known_supervisor(context, None).await?;
+        self.count(match caller {
+            Some(caller) => caller,
+            None if self.is_local(context) => Caller::Local,
+            None => return Err(ErrorCode::CredentialMissing.into()),
+        })
+    }
+
+    pub(super) fn agent_access(&self) -> &AgentAccess {
+        &self.0.agent_access
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.0.store
     }
 
     /// Like [`Authority::supervisor`], for the inherited mobile surface: `named` is the workspace of what is decided,

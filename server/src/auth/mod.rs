@@ -3,6 +3,7 @@
 //! Surfaces ask here for a [`Caller`] before they call a service. What a caller may see is its [`Scope`]; services
 //! never look at credentials.
 
+mod agents;
 mod authority;
 mod companion_token;
 mod hub_tokens;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 use crate::log::NonceGuard;
 use crate::store::workspaces::Scope;
 
+pub use agents::{AgentAccess, AgentCaller, AgentWorkspace};
 pub use authority::{Authority, bearer};
 pub use companion_token::CompanionToken;
 pub use hub_tokens::{HubIdentity, HubTokens, MintedToken};

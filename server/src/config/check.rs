@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::{Config, Environment};
+use crate::service::agents;
 
 /// Why the server does not start.
 #[derive(Debug)]
@@ -72,12 +73,22 @@ pub(super) fn check(config: &Config) -> Result<(), Refused> {
         ("FLIGHTDECK_HEAD_TIMEOUT_SECONDS", config.head_timeout_seconds),
         ("FLIGHTDECK_BODY_TIMEOUT_SECONDS", config.body_timeout_seconds),
         ("FLIGHTDECK_APPROVAL_TTL_SECONDS", config.approval_ttl_seconds),
+        ("FLIGHTDECK_AGENT_START_SECONDS", config.agent_start_seconds),
+        ("FLIGHTDECK_AGENT_IDLE_SECONDS", config.agent_idle_seconds),
+        ("FLIGHTDECK_AGENT_SILENCE_SECONDS", config.agent_silence_seconds),
+        ("FLIGHTDECK_CHAT_QUEUE", config.chat_queue),
         ("FLIGHTDECK_MAX_CONNECTIONS", config.max_connections as u64),
         ("FLIGHTDECK_MAX_SOCKETS", config.max_sockets as u64),
     ] {
         if seconds == 0 || seconds > 31_536_000 {
             return refuse(format!("{name} is {seconds}; it must be from 1 to 31536000"));
         }
+    }
+    let agents = agents::all(config.mock_script.clone(), config.agents.clone());
+    if !agents.contains_key(&config.agent) {
+        let names: Vec<&str> = agents.keys().map(String::as_str).collect();
+        let names = names.join(", ");
+        return refuse(format!("FLIGHTDECK_AGENT: there is no agent `{}`; there are {names}", config.agent));
     }
     if let Some(secret) = &config.hmac_secret
         && !config.host.is_loopback()

@@ -11,8 +11,10 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use url::Url;
 
+use crate::auth::AgentWorkspace;
 use crate::log::KindRule;
 use crate::secret::Secret;
+use crate::service::agents::Added;
 use crate::store::SqliteSync;
 
 pub use check::Refused;
@@ -111,6 +113,58 @@ pub struct Config {
     /// own port also takes its dashboard (port 3848 of this machine).
     #[arg(long, env = "CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGINS")]
     pub cors_origins: Vec<String>,
+
+    /// The agent that chats talk with unless they name another; /v1/agents lists them.
+    #[arg(long, env = "FLIGHTDECK_AGENT", default_value = "mock", value_name = "NAME")]
+    pub agent: String,
+
+    /// Agents besides the known ones, or in place of them: `name=kind:command line`, with kind acp, claude-code, codex or
+    /// mock (`mine=acp:my-agent --stdio`). Separated by semicolons.
+    #[arg(long, env = "FLIGHTDECK_AGENTS", value_delimiter = ';', value_name = "AGENTS")]
+    pub agents: Vec<Added>,
+
+    /// The script of the agent `mock`, a TOML file; its own unless said.
+    #[arg(long, env = "FLIGHTDECK_MOCK_SCRIPT", value_name = "FILE")]
+    pub mock_script: Option<PathBuf>,
+
+    /// The workspaces, by id, whose devices may run agents on this server, and so programs on its machine; `*` stands for all.
+    /// In development everybody who is let in may, in production nobody unless said. Separated by commas.
+    #[arg(long, env = "FLIGHTDECK_AGENT_WORKSPACES", value_delimiter = ',', value_name = "IDS")]
+    pub agent_workspaces: Vec<AgentWorkspace>,
+
+    /// The program that ends agents when this server is killed: the server's own.
+    #[arg(skip)]
+    pub guard_program: Option<PathBuf>,
+
+    /// Environment variables that agents get besides the usual ones and those that their kind needs; `X_*` stands for all
+    /// that begin with `X_`. Separated by commas.
+    #[arg(long, env = "FLIGHTDECK_AGENT_ENV", value_delimiter = ',', value_name = "NAMES")]
+    pub agent_env: Vec<String>,
+
+    /// How long an agent may take to be ready, in seconds.
+    #[arg(long, env = "FLIGHTDECK_AGENT_START_SECONDS", default_value_t = 60, value_name = "N")]
+    pub agent_start_seconds: u64,
+
+    /// After this many seconds without a message, a chat's agent is ended; the next message starts it again.
+    #[arg(long, env = "FLIGHTDECK_AGENT_IDLE_SECONDS", default_value_t = 1_800, value_name = "N")]
+    pub agent_idle_seconds: u64,
+
+    /// A turn in which the agent gives no sign of life for so many seconds, and waits for no answer, has failed.
+    #[arg(long, env = "FLIGHTDECK_AGENT_SILENCE_SECONDS", default_value_t = 3_600, value_name = "N")]
+    pub agent_silence_seconds: u64,
+
+    /// Messages that may wait in one chat.
+    #[arg(long, env = "FLIGHTDECK_CHAT_QUEUE", default_value_t = 100, value_name = "N")]
+    pub chat_queue: u64,
+
+    /// Where research makes its repositories; `research` in the data directory unless said.
+    #[arg(long, env = "FLIGHTDECK_RESEARCH_ROOT", value_name = "DIR")]
+    pub research_root: Option<PathBuf>,
+
+    /// A folder with the files that a research begins with, and `prompt.md`, what its agent is told; `{{ topic }}` and
+    /// `{{ repo_name }}` stand for the research's own. Built in unless said.
+    #[arg(long, env = "FLIGHTDECK_RESEARCH_TEMPLATE", value_name = "DIR")]
+    pub research_template: Option<PathBuf>,
 
     /// Connections at once; further ones wait to be accepted.
     #[arg(long, env = "FLIGHTDECK_MAX_CONNECTIONS", default_value_t = 16_384, value_name = "N")]

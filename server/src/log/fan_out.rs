@@ -7,26 +7,45 @@ use tokio::sync::mpsc;
 
 use super::tail::Tails;
 use super::{CommitListener, Committed};
+use crate::store::events::NewEvent;
 
 /// Batches that may wait. When they do not fit, the writer hands the next one over itself, and so slows down.
 const QUEUE: usize = 256;
 
+#[derive(Debug, Clone)]
 pub(super) struct FanOut {
     tails: Arc<Tails>,
-    batches: mpsc::Sender<Vec<Committed>>,
+    batches: mpsc::Sender<Batch>,
+}
+
+enum Batch {
+    Committed(Vec<Committed>),
+    /// Has no place, but comes after what was committed before it.
+    Announced(NewEvent),
 }
 
 impl FanOut {
     /// Starts the task; it ends with this.
     pub(super) fn start(tails: Arc<Tails>) -> Self {
-        let (batches, mut waiting) = mpsc::channel::<Vec<Committed>>(QUEUE);
+        let (batches, mut waiting) = mpsc::channel(QUEUE);
         let receiver = tails.clone();
         tokio::spawn(async move {
             while let Some(batch) = waiting.recv().await {
-                receiver.deliver(&batch);
+                match batch {
+                    Batch::Committed(events) => receiver.deliver(&events),
+                    Batch::Announced(event) => receiver.announce(event),
+                }
             }
         });
         Self { tails, batches }
+    }
+
+    /// Sends an event that is not kept to those who follow its stream, after everything that was committed before. It is
+    /// lost if too much waits.
+    pub(super) fn announce(&self, event: NewEvent) {
+        if self.tails.is_followed(&event.stream) {
+            let _ = self.batches.try_send(Batch::Announced(event));
+        }
     }
 }
 
@@ -36,7 +55,7 @@ impl CommitListener for FanOut {
             return;
         }
         // Out of turn it may come before batches that wait; a tail then finds a hole and reads it from the database.
-        if self.batches.try_send(events.to_vec()).is_err() {
+        if self.batches.try_send(Batch::Committed(events.to_vec())).is_err() {
             self.tails.deliver(events);
         }
     }

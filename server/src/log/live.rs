@@ -16,9 +16,11 @@ pub enum Encoding {
     Companion,
     /// Of the hub's.
     Hub,
+    /// Of the chat's.
+    Chat,
 }
 
-const ENCODINGS: usize = 3;
+const ENCODINGS: usize = 4;
 
 /// An event that has just been committed, or announced.
 #[derive(Debug)]

@@ -178,6 +178,7 @@ pub struct Log {
     store: Store,
     requests: mpsc::Sender<writer::Request>,
     tails: Arc<Tails>,
+    fan_out: FanOut,
     listeners: Arc<[Arc<dyn CommitListener>]>,
 }
 
@@ -187,12 +188,13 @@ impl Log {
     pub fn start(store: Store, bus: Bus, readers: Readers) -> (Self, JoinHandle<()>) {
         let tails = Arc::new(Tails::new(store.clone()));
         let Readers { mut listeners, projections } = readers;
-        listeners.push(Arc::new(FanOut::start(tails.clone())));
+        let fan_out = FanOut::start(tails.clone());
+        listeners.push(Arc::new(fan_out.clone()));
         let listeners: Arc<[_]> = listeners.into();
         let (requests, queue) = mpsc::channel(QUEUE);
         let parts = writer::Parts { store: store.clone(), bus, listeners: listeners.clone(), projections };
         let writer = tokio::spawn(writer::run(parts, queue));
-        (Self { store, requests, tails, listeners }, writer)
+        (Self { store, requests, tails, fan_out, listeners }, writer)
     }
 
     /// What listens to the bus for this log.
@@ -263,9 +265,10 @@ impl Log {
         Reader::new(self.store.clone(), self.tails.clone(), limits)
     }
 
-    /// Sends an event to those of this server who follow its stream now. It is not kept, and has no place.
+    /// Sends an event to those of this server who follow its stream now, after what was committed before. It is not kept, has
+    /// no place, and is lost where too much waits.
     pub fn announce(&self, event: NewEvent) {
-        self.tails.announce(event);
+        self.fan_out.announce(event);
     }
 
     /// How many readers follow each stream whose name begins with `prefix`, on this server.

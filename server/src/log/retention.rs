@@ -39,7 +39,7 @@ pub struct Rule {
 pub struct Retention(BTreeMap<String, Rule>);
 
 /// Kinds of streams that have a rule. Those of workspaces are short, and are kept.
-const KINDS: [&str; 5] = ["agents", "approvals", "channels", "pairings", "runs"];
+const KINDS: [&str; 6] = ["agents", "approvals", "channels", "chats", "pairings", "runs"];
 
 impl Default for Retention {
     fn default() -> Self {
@@ -49,6 +49,8 @@ impl Default for Retention {
             rule("approvals", 365, 100_000),
             // Every run, approval and message is told on `global` as well.
             rule("channels", 7, 100_000),
+            // A conversation is kept until somebody deletes it.
+            rule("chats", 0, 0),
             rule("pairings", 1, 0),
             rule("runs", 90, 100_000),
         ]))

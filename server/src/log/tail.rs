@@ -82,6 +82,11 @@ impl Tails {
         !self.tails.is_empty() && events.iter().any(|event| self.tails.contains_key(event.event.stream.as_str()))
     }
 
+    /// Whether somebody follows this stream.
+    pub(super) fn is_followed(&self, stream: &str) -> bool {
+        self.tails.contains_key(stream)
+    }
+
     /// The tail of a stream, which begins with the next event if it is new.
     pub(super) fn tail(&self, stream: &str) -> Arc<Tail> {
         if let Some(tail) = self.tails.get(stream) {

@@ -5,6 +5,7 @@
 
 pub mod agents;
 pub mod approvals;
+pub mod chats;
 pub mod companion;
 pub mod devices;
 pub mod hub;

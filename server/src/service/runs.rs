@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::paging::{Page, Slice};
 use super::patience::Patience;
 use crate::clock::Clock;
-use crate::log::{Append, Appended, Log, NonceGuard, run_stream};
+use crate::log::{Append, Appended, Log, NonceGuard, Work, run_stream};
 use crate::store::Store;
 use crate::store::approvals;
 use crate::store::events::{EventRow, NewEvent};
@@ -168,6 +168,30 @@ impl Runs {
             })
             .collect())
     }
+}
+
+/// A step in the life of a run that this server itself leads.
+pub(super) struct Milestone<'m> {
+    pub(super) run_id: Uuid,
+    pub(super) workspace_id: Uuid,
+    pub(super) provider: &'m str,
+    /// The type of the event, e.g. `RUN_STARTED`.
+    pub(super) kind: &'static str,
+    pub(super) message: Option<&'m str>,
+}
+
+/// Writes a step down, as an agent would report it.
+pub(super) async fn mark(work: &mut Work<'_>, milestone: &Milestone<'_>, now: i64) -> Result<(), ApiError> {
+    let Milestone { run_id, workspace_id, provider, kind, message } = *milestone;
+    let message = message.map(|message| message.chars().take(MAX_MESSAGE).collect::<String>());
+    let payload = serde_json::json!({ "message": message }).to_string();
+    let provider = provider.to_owned();
+    let change = RunChange { run_id, workspace_id, provider, status: status_after(kind), message, at: now };
+    runs::apply(work.tx().connection(), &[&change]).await?;
+    let (stream, kind) = (run_stream(run_id), kind.to_owned());
+    let event = NewEvent { stream, id: Uuid::now_v7(), kind, created_at: now, happened_at: None, payload };
+    work.append(vec![event]).await?;
+    Ok(())
 }
 
 /// The status that an event of this type moves its run to, if it does.

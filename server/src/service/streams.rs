@@ -11,7 +11,7 @@ use super::hub::Channel;
 use crate::clock::Clock;
 use crate::log::{Log, Reader, ReaderLimits, Work, workspace_stream};
 use crate::store::workspaces::{self, Scope};
-use crate::store::{Store, StoreError, agents, devices, facts, runs};
+use crate::store::{Store, StoreError, agents, chats, devices, facts, runs};
 
 /// The fact that names the log of a database.
 const EPOCH: &str = "log_epoch";
@@ -128,6 +128,7 @@ impl Streams {
         match kind {
             "runs" => Ok(runs::find(reader, id, &self.scope(view).await?).await?.is_some()),
             "workspaces" | "approvals" => Ok(workspaces::find(reader, id, &self.scope(view).await?).await?.is_some()),
+            "chats" => Ok(chats::find(reader, id, &self.scope(view).await?).await?.is_some()),
             "agents" => Ok(view.shows_agents() && agents::exists(reader, id).await?),
             _ => Ok(false),
         }

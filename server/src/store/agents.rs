@@ -6,9 +6,8 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::entity::{agent, event};
-use super::events::{EventRow, PageLimits};
-use super::{StoreError, streams};
+use super::StoreError;
+use super::entity::agent;
 
 /// What an agent says about itself. What is absent stays as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,47 +170,4 @@ pub async fn turn_offline<C: ConnectionTrait>(
         .returning(Query::returning().column(agent::Column::Id));
     let rows = connection.query_all(&update).await?;
     rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
-}
-
-/// Rows read at once, before their size is looked at.
-const STRETCH: u64 = 50;
-
-/// The events of these kinds in a stream with `seq` above `since`, in order, as many as the limits allow.
-///
-/// # Errors
-/// If the database can't be reached.
-pub async fn events_of_kinds<C: ConnectionTrait>(
-    connection: &C,
-    stream: &str,
-    kinds: &[&str],
-    mut since: i64,
-    limits: PageLimits,
-) -> Result<Vec<EventRow>, StoreError> {
-    let Some(stream) = streams::find(connection, stream).await? else { return Ok(Vec::new()) };
-    let mut page: Vec<EventRow> = Vec::new();
-    let mut bytes = 0;
-    while (page.len() as u64) < limits.events {
-        let stretch = STRETCH.min(limits.events - page.len() as u64);
-        let rows = event::Entity::find()
-            .filter(event::Column::StreamId.eq(stream.id))
-            .filter(event::Column::Seq.gt(since))
-            .filter(event::Column::Kind.is_in(kinds.iter().copied()))
-            .order_by_asc(event::Column::Seq)
-            .limit(stretch)
-            .all(connection)
-            .await?;
-        let last = (rows.len() as u64) < stretch;
-        for row in rows {
-            bytes += row.payload.len();
-            if bytes > limits.bytes && !page.is_empty() {
-                return Ok(page);
-            }
-            since = row.seq;
-            page.push(row);
-        }
-        if last {
-            break;
-        }
-    }
-    Ok(page)
 }

@@ -192,3 +192,84 @@ pub async fn page<C: ConnectionTrait>(
     }
     Ok(page)
 }
+
+/// The same where only some kinds are wanted, whose events may be large.
+const STRETCH_OF_KINDS: u64 = 50;
+
+/// The events of these kinds in a stream with `seq` above `since`, in order, as many as the limits allow.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn of_kinds<C: ConnectionTrait>(
+    connection: &C,
+    stream: &str,
+    kinds: &[&str],
+    mut since: i64,
+    limits: PageLimits,
+) -> Result<Vec<EventRow>, StoreError> {
+    let Some(stream) = streams::find(connection, stream).await? else { return Ok(Vec::new()) };
+    let mut page: Vec<EventRow> = Vec::new();
+    let mut bytes = 0;
+    while (page.len() as u64) < limits.events {
+        let stretch = STRETCH_OF_KINDS.min(limits.events - page.len() as u64);
+        let rows = event::Entity::find()
+            .filter(event::Column::StreamId.eq(stream.id))
+            .filter(event::Column::Seq.gt(since))
+            .filter(event::Column::Kind.is_in(kinds.iter().copied()))
+            .order_by_asc(event::Column::Seq)
+            .limit(stretch)
+            .all(connection)
+            .await?;
+        let last = (rows.len() as u64) < stretch;
+        for row in rows {
+            bytes += row.payload.len();
+            if bytes > limits.bytes && !page.is_empty() {
+                return Ok(page);
+            }
+            since = row.seq;
+            page.push(row);
+        }
+        if last {
+            break;
+        }
+    }
+    Ok(page)
+}
+
+/// The last events of these kinds in a stream up to `seq`, the last one first, as far as `bytes` of payloads go; and whether
+/// they are all.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn last_of_kinds<C: ConnectionTrait>(
+    connection: &C,
+    stream: &str,
+    kinds: &[&str],
+    seq: i64,
+    bytes: usize,
+) -> Result<(Vec<EventRow>, bool), StoreError> {
+    let Some(stream) = streams::find(connection, stream).await? else { return Ok((Vec::new(), true)) };
+    let (mut found, mut taken, mut before) = (Vec::new(), 0, seq + 1);
+    loop {
+        let rows = event::Entity::find()
+            .filter(event::Column::StreamId.eq(stream.id))
+            .filter(event::Column::Seq.lt(before))
+            .filter(event::Column::Kind.is_in(kinds.iter().copied()))
+            .order_by_desc(event::Column::Seq)
+            .limit(STRETCH_OF_KINDS)
+            .all(connection)
+            .await?;
+        let last = (rows.len() as u64) < STRETCH_OF_KINDS;
+        for row in rows {
+            taken += row.payload.len();
+            if taken > bytes && !found.is_empty() {
+                return Ok((found, false));
+            }
+            before = row.seq;
+            found.push(row);
+        }
+        if last {
+            return Ok((found, true));
+        }
+    }
+}

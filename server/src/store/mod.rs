@@ -6,6 +6,7 @@
 
 pub mod agents;
 pub mod approvals;
+pub mod chats;
 mod database;
 pub mod devices;
 pub mod entity;
@@ -21,6 +22,7 @@ pub mod pairings;
 mod reader;
 pub mod runs;
 pub mod streams;
+pub mod turns;
 pub mod workspaces;
 
 pub use database::{DatabaseKind, SqliteSync, Store, StoreError, StoreOptions, Tx};

@@ -211,3 +211,12 @@ pub async fn forget<C: ConnectionTrait>(connection: &C, ids: &[i64]) -> Result<(
 fn is_empty() -> Expr {
     Expr::col(stream::Column::FirstSeq).gt(Expr::col(stream::Column::LastSeq))
 }
+
+/// Removes a stream that has no events and will never have one again.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn remove<C: ConnectionTrait>(connection: &C, stream_id: i64) -> Result<(), StoreError> {
+    stream::Entity::delete_by_id(stream_id).exec(connection).await?;
+    Ok(())
+}

@@ -26,6 +26,7 @@ async fn every_entity_matches_its_table() {
     matches::<entity::agent::Entity>(&store).await;
     matches::<entity::approval::Entity>(&store).await;
     matches::<entity::bridge_key::Entity>(&store).await;
+    matches::<entity::chat::Entity>(&store).await;
     matches::<entity::device::Entity>(&store).await;
     matches::<entity::event::Entity>(&store).await;
     matches::<entity::fact::Entity>(&store).await;
@@ -36,6 +37,7 @@ async fn every_entity_matches_its_table() {
     matches::<entity::pairing::Entity>(&store).await;
     matches::<entity::run::Entity>(&store).await;
     matches::<entity::stream::Entity>(&store).await;
+    matches::<entity::turn::Entity>(&store).await;
     matches::<entity::workspace::Entity>(&store).await;
     matches::<entity::workspace_device::Entity>(&store).await;
 }

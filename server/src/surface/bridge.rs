@@ -61,7 +61,7 @@ impl BridgeApi for BridgeSurface {
         let signed = self.authority.signed_within(context, named, Some(Limit::Approval)).await?;
         let workspace_id = signed.workspace()?;
         let claim = claim(context, "requestApproval", &workspace_id.to_string())?;
-        let asked = self.approvals.request(workspace_id, body, claim, signed.nonce).await?;
+        let asked = self.approvals.request(workspace_id, body, claim, Some(signed.nonce)).await?;
         Ok(types::ApprovalRequested {
             approval_id: asked.approval_id,
             status: convert::stored(&asked.status)?,
@@ -89,7 +89,7 @@ impl BridgeApi for BridgeSurface {
     ) -> Result<types::ApprovalVerdict, ApiError> {
         let (signed, scope) = self.signed(context, approval_id).await?;
         let consumed = body.stage == types::AcknowledgementStage::Consumed;
-        let row = self.approvals.acknowledge(&scope, approval_id, consumed, signed.nonce).await?;
+        let row = self.approvals.acknowledge(&scope, approval_id, consumed, Some(signed.nonce)).await?;
         Ok(convert::verdict(approval_id, row.into()))
     }
 
@@ -100,7 +100,7 @@ impl BridgeApi for BridgeSurface {
         body: types::Withdrawal,
     ) -> Result<types::ApprovalVerdict, ApiError> {
         let (signed, scope) = self.signed(context, approval_id).await?;
-        let row = self.approvals.withdraw(&scope, approval_id, body.reason, signed.nonce).await?;
+        let row = self.approvals.withdraw(&scope, approval_id, body.reason, Some(signed.nonce)).await?;
         Ok(convert::verdict(approval_id, row.into()))
     }
 }

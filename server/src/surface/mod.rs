@@ -2,8 +2,10 @@
 //!
 //! A file has the name of its file under `spec/openapi/paths`.
 
+mod agents;
 mod approvals;
 mod bridge;
+mod chats;
 mod companion;
 mod convert;
 mod devices;
@@ -28,6 +30,7 @@ use crate::clock::Clock;
 use crate::config::Environment;
 use crate::http::Sockets;
 use crate::service::approvals::Approvals;
+use crate::service::chats::Chats;
 use crate::service::companion::Companion;
 use crate::service::devices::Devices;
 use crate::service::hub::Hub;
@@ -48,6 +51,7 @@ pub struct Services {
     pub workspaces: Workspaces,
     pub devices: Devices,
     pub companion: Companion,
+    pub chats: Chats,
     pub streams: Streams,
     pub hub: Hub,
     pub hub_tokens: HubTokens,
@@ -95,11 +99,14 @@ pub fn routes(services: Services, sockets: &Sockets) -> impl Endpoint<Output = R
         workspaces,
         devices,
         companion,
+        chats,
         streams,
         hub_tokens,
         base_url,
         ..
     } = services;
+    let chat_sockets = chats::ChatSockets::new(authority.clone(), chats.clone(), streams.clone());
+    let chat_socket = sockets.endpoint(api::sockets::chat::ChatEndpoint::new(Arc::new(chat_sockets)));
     let stream_socket = sockets.endpoint(api::sockets::stream::StreamEndpoint::new(Arc::new(
         stream::StreamSurface::new(authority.clone(), hub_tokens, streams),
     )));
@@ -136,6 +143,14 @@ pub fn routes(services: Services, sockets: &Sockets) -> impl Endpoint<Output = R
             authority: authority.clone(),
             approvals,
         })),
+        api::chats::ChatsEndpoints::new(Arc::new(chats::ChatsSurface {
+            authority: authority.clone(),
+            chats: chats.clone(),
+        })),
+        api::agents::AgentsEndpoints::new(Arc::new(agents::AgentsSurface {
+            authority: authority.clone(),
+            agents: chats.agents().clone(),
+        })),
         api::companion::CompanionEndpoints::new(Arc::new(companion::CompanionSurface {
             authority,
             companion,
@@ -148,6 +163,7 @@ pub fn routes(services: Services, sockets: &Sockets) -> impl Endpoint<Output = R
         .at(api::sockets::stream::STREAM.address, stream_socket)
         .at(api::sockets::companion::COMPANION.address, companion_socket)
         .at(api::sockets::hub::HUB.address, hub_socket)
+        .at(api::sockets::chat::CHAT.address, chat_socket)
         .nest_no_strip("/", service)
         .map_to_response()
 }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use flightdeck_api::generated::agents::{AgentsApi, AgentsEndpoints};
 use flightdeck_api::generated::approvals::{ApprovalsApi, ApprovalsEndpoints, ListApprovalsParameters};
 use flightdeck_api::generated::bridge::{BridgeApi, BridgeEndpoints, WaitForApprovalParameters};
+use flightdeck_api::generated::chats::{ChatsApi, ChatsEndpoints, ListChatMessagesParameters};
 use flightdeck_api::generated::companion::{CompanionApi, CompanionEndpoints, ListMessagesParameters};
 use flightdeck_api::generated::devices::{DevicesApi, DevicesEndpoints, ListDevicesParameters};
 use flightdeck_api::generated::health::{HealthApi, HealthEndpoints};
@@ -31,6 +33,9 @@ macro_rules! nobody {
 }
 
 nobody! {
+    AgentsApi {
+        list_runnable_agents() -> types::RunnableAgentList;
+    }
     ApprovalsApi {
         list_approvals(ListApprovalsParameters) -> types::ApprovalPage;
         get_approval(Uuid) -> types::Approval;
@@ -43,6 +48,17 @@ nobody! {
         wait_for_approval(Uuid, WaitForApprovalParameters) -> Later<types::ApprovalVerdict>;
         acknowledge_approval(Uuid, types::Acknowledgement) -> types::ApprovalVerdict;
         withdraw_approval(Uuid, types::Withdrawal) -> types::ApprovalVerdict;
+    }
+    ChatsApi {
+        list_chats() -> Vec<types::Chat>;
+        create_chat(types::ChatCreate) -> types::Chat;
+        get_chat(Uuid) -> types::Chat;
+        update_chat(Uuid, types::ChatUpdate) -> types::Chat;
+        delete_chat(Uuid) -> types::ChatDeleted;
+        list_chat_messages(Uuid, ListChatMessagesParameters) -> Vec<types::ChatMessage>;
+        send_chat_message(Uuid, types::ChatMessageSend) -> types::ChatMessageSent;
+        list_chat_turns(Uuid) -> types::ChatTurnList;
+        cancel_chat_turn(Uuid, types::ChatCancel) -> types::ChatTurn;
     }
     CompanionApi {
         list_agents() -> types::AgentList;
@@ -90,8 +106,10 @@ nobody! {
 pub(super) fn derived_document() -> String {
     let nobody = Arc::new(Nobody);
     let surfaces = (
+        AgentsEndpoints::new(nobody.clone()),
         ApprovalsEndpoints::new(nobody.clone()),
         BridgeEndpoints::new(nobody.clone()),
+        ChatsEndpoints::new(nobody.clone()),
         CompanionEndpoints::new(nobody.clone()),
         DevicesEndpoints::new(nobody.clone()),
         HealthEndpoints::new(nobody.clone()),

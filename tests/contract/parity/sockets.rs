@@ -25,7 +25,11 @@ macro_rules! derived {
 #[test]
 fn the_messages_are_what_the_spec_says() -> Result<()> {
     let definitions: Map<String, Value> = derived! {
-        AgentEvent AgentEventDraft AgentEventSender AgentEventType CompanionCommand CompanionCommandName CompanionEvents
+        AgentEvent AgentEventDraft AgentEventSender AgentEventType ApprovalStatus ChatAgentStatus ChatApprovalRequest
+        ChatApprovalResolved ChatAssistantMessage ChatCancelTurn ChatConnected ChatFault ChatGap ChatGone ChatHistory ChatMessage
+        ChatPatch ChatPing ChatPlan ChatPong ChatResearch ChatResult ChatRole ChatSay ChatSubscribe ChatSynced ChatThought
+        ChatToolResult ChatToolUse ChatTurnChanged ChatTurnStatus ChatUnsubscribe ChatUserMessage PlanEntry PlanStatus
+        TokenUsage CompanionCommand CompanionCommandName CompanionEvents
         CompanionFault CompanionGap CompanionHeartbeat CompanionHello CompanionLive CompanionPublish CompanionRole
         CompanionSubscribe GapReason HubAck HubAcknowledge HubAuth HubConnected HubEvent HubEventName HubFault HubGap
         HubPing HubPong HubPublish HubSubscribe HubSynced HubUnsubscribe StreamAuthenticate StreamAuthenticated

@@ -21,7 +21,9 @@ macro_rules! derived {
 #[test]
 fn the_types_are_what_the_spec_says() -> Result<()> {
     let definitions: Map<String, Value> = derived! {
-        Acknowledgement AcknowledgementStage Agent AgentEvent AgentEventList AgentEventSender AgentEventType
+        Acknowledgement AcknowledgementStage Agent AgentEvent AgentEventList AgentEventSender AgentEventType AgentKind
+        Chat ChatCancel ChatCreate ChatDeleted ChatMessage ChatMessageSend ChatMessageSent ChatRole ChatStatus ChatTurn
+        ChatTurnKind ChatTurnList ChatTurnStatus ChatUpdate RunnableAgent RunnableAgentList
         AgentList AgentRegistered AgentRegistration AgentStatus Approval ApprovalPage ApprovalRequest ApprovalRequested
         ApprovalStatus ApprovalVerdict BridgeEvent CommandSent Database Decision DecisionAccepted DecisionBatch
         DecisionItem DecisionOutcome DecisionOutcomes DecisionRefused DecisionVerb Device DevicePage

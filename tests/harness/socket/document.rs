@@ -26,6 +26,8 @@ pub struct Socket {
     /// The path.
     pub address: String,
     discriminator: String,
+    /// Whether clients may write its value in any case.
+    pub relaxed: bool,
     client_messages: Vec<Message>,
     server_messages: Vec<Message>,
     /// By their numbers.
@@ -175,6 +177,7 @@ fn socket_of(document: &Value, components: &Value, name: &str, channel: &Value) 
         name: name.to_owned(),
         address: channel["address"].as_str().context("a channel has an address")?.to_owned(),
         discriminator: discriminator.to_owned(),
+        relaxed: channel["x-relaxed-discriminator"] == true,
         client_messages: messages("receive")?,
         server_messages: messages("send")?,
         close_codes,

@@ -40,6 +40,7 @@ pub const CHAT: SocketInfo = SocketInfo {
         ErrorCode::Unavailable,
         ErrorCode::OriginNotAllowed,
         ErrorCode::InvalidRequest,
+        ErrorCode::CredentialMissing,
         ErrorCode::CredentialInvalid,
         ErrorCode::DeviceRevoked,
         ErrorCode::UpgradeRequired,
@@ -56,6 +57,7 @@ pub const CHAT: SocketInfo = SocketInfo {
         ErrorCode::ChatQueueFull,
         ErrorCode::AgentsNotAllowed,
         ErrorCode::TooManyChats,
+        ErrorCode::TurnFailed,
     ],
     close_codes: &[
         CloseCode::Normal,
@@ -251,7 +253,8 @@ pub enum ChatServerMessage {
     #[serde(rename = "user_message")]
     UserMessage(types::ChatUserMessage),
     /// A piece of what the agent says. It belongs at `offset` of its message, so a piece at 0 begins it anew. A
-    /// client that appends what comes gets the whole.
+    /// client that appends what comes gets the whole. The piece with a `seq` finishes the message; it is empty if
+    /// everything has been said.
     #[serde(rename = "assistant_message")]
     AssistantMessage(types::ChatAssistantMessage),
     /// A piece of what the agent thinks. It is not kept.

@@ -27,7 +27,7 @@ pub struct ChatFault {
     )]
     #[schemars(with = "Uuid")]
     pub turn_id: Option<Uuid>,
-    /// A code of the error catalogue, where a message was refused.
+    /// A code of the error catalogue.
     #[oai(skip_serializing_if_is_none)]
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "String")]
@@ -42,9 +42,4 @@ pub struct ChatFault {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
     #[schemars(with = "String")]
     pub path: Option<String>,
-    /// Its place among the chat's events, where a turn failed.
-    #[oai(skip_serializing_if_is_none, validator(minimum(value = "1")))]
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
-    #[schemars(with = "u64", range(min = 1_u64))]
-    pub seq: Option<u64>,
 }

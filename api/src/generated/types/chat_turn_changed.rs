@@ -16,6 +16,11 @@ pub struct ChatTurnChanged {
     #[oai(rename = "chatId")]
     #[serde(rename = "chatId")]
     pub chat_id: String,
+    /// Why it failed, for a person; `error` says it, too.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::support::present")]
+    #[schemars(with = "String")]
+    pub error: Option<String>,
     /// Its place among the chat's events.
     #[oai(validator(minimum(value = "1")))]
     #[schemars(range(min = 1_u64))]

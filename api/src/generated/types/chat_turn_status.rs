@@ -13,6 +13,10 @@ pub enum ChatTurnStatus {
     #[oai(rename = "running")]
     #[serde(rename = "running")]
     Running,
+    /// Somebody cancelled it, and the agent is about to stop.
+    #[oai(rename = "cancelling")]
+    #[serde(rename = "cancelling")]
+    Cancelling,
     /// The agent ended it.
     #[oai(rename = "finished")]
     #[serde(rename = "finished")]
@@ -33,8 +37,15 @@ pub enum ChatTurnStatus {
 
 impl ChatTurnStatus {
     /// Every value, in the order of the spec.
-    pub const ALL: &'static [Self] =
-        &[Self::Queued, Self::Running, Self::Finished, Self::Failed, Self::Cancelled, Self::Interrupted];
+    pub const ALL: &'static [Self] = &[
+        Self::Queued,
+        Self::Running,
+        Self::Cancelling,
+        Self::Finished,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Interrupted,
+    ];
 
     /// The value as it is on the wire.
     #[must_use]
@@ -42,6 +53,7 @@ impl ChatTurnStatus {
         match self {
             Self::Queued => "queued",
             Self::Running => "running",
+            Self::Cancelling => "cancelling",
             Self::Finished => "finished",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -63,6 +75,7 @@ impl std::str::FromStr for ChatTurnStatus {
         match text {
             "queued" => Ok(Self::Queued),
             "running" => Ok(Self::Running),
+            "cancelling" => Ok(Self::Cancelling),
             "finished" => Ok(Self::Finished),
             "failed" => Ok(Self::Failed),
             "cancelled" => Ok(Self::Cancelled),

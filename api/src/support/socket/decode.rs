@@ -24,6 +24,9 @@ const LONGEST_ID: usize = 128;
 /// The longest tag that is repeated in a sentence.
 const LONGEST_TAG: usize = 64;
 
+/// Properties of a faulty frame that are named.
+const MOST_KEYS: usize = 16;
+
 /// A text frame that is a JSON object, and what it says about itself.
 #[derive(Debug)]
 pub struct Incoming<'a> {
@@ -39,7 +42,14 @@ impl<'a> Incoming<'a> {
     ///
     /// The text is not JSON, is nested too deeply, or is not an object.
     pub fn new(text: &'a str, discriminator: &str) -> Result<Self, Fault> {
-        let not_json = |message| Fault { kind: FaultKind::NotJson, path: String::new(), message, id: None, tag: None };
+        let not_json = |message| Fault {
+            kind: FaultKind::NotJson,
+            path: String::new(),
+            message,
+            id: None,
+            tag: None,
+            keys: Box::default(),
+        };
         if is_too_deep(text) {
             return Err(not_json(format!("more than {DEEPEST} objects and lists within each other")));
         }
@@ -115,7 +125,9 @@ impl<'a> Incoming<'a> {
 
     #[cold]
     fn fault(&self, kind: FaultKind, path: String, message: String) -> Fault {
-        Fault { kind, path, message, id: self.id.clone(), tag: self.tag.clone() }
+        let properties: BTreeMap<String, IgnoredAny> = serde_json::from_str(self.text).unwrap_or_default();
+        let keys = properties.into_keys().take(MOST_KEYS).map(|key| key.chars().take(LONGEST_TAG).collect());
+        Fault { kind, path, message, id: self.id.clone(), tag: self.tag.clone(), keys: keys.collect() }
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Fault {
     pub id: Option<String>,
     /// The message that the frame says it is, if it says so.
     pub tag: Option<String>,
+    /// The first of the frame's properties, for the log; none if it is not an object.
+    pub keys: Box<[String]>,
 }
 
 /// The kinds of faults, in the order in which they are looked for.

@@ -1,6 +1,7 @@
 //! What the words of the command line do.
 
 mod approvals;
+mod chat;
 mod companion;
 mod config;
 mod devices;
@@ -47,6 +48,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Unpair(unpair) => block_on(unpair::run(&scene, &unpair)),
         Command::Approvals(approvals) => block_on(approvals::run(&scene, approvals.command)),
         Command::Runs(runs) => block_on(runs::run(&scene, runs.command)),
+        Command::Chat(chat) => block_on(chat::run(&scene, chat)),
         Command::Watch(watch) => block_on(watch::run(&scene, watch)),
         Command::Install(install) => install::install(&scene, &install),
         Command::Uninstall(uninstall) => install::uninstall(&scene, &uninstall),

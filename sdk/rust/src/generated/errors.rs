@@ -185,6 +185,10 @@ pub enum ErrorCode {
     ///
     /// Unsubscribe from one, or open another connection.
     TooManyChats,
+    /// The agent could not finish its turn.
+    ///
+    /// Read why, and send the message again.
+    TurnFailed,
     /// A code that this version does not know.
     Unknown(UnknownValue),
 }
@@ -235,6 +239,7 @@ impl ErrorCode {
         Self::AgentUnknown,
         Self::AgentsNotAllowed,
         Self::TooManyChats,
+        Self::TurnFailed,
     ];
 
     /// The code as it is on the wire.
@@ -284,6 +289,7 @@ impl ErrorCode {
             Self::AgentUnknown => "agent_unknown",
             Self::AgentsNotAllowed => "agents_not_allowed",
             Self::TooManyChats => "too_many_chats",
+            Self::TurnFailed => "turn_failed",
             Self::Unknown(value) => value.as_str(),
         }
     }
@@ -335,6 +341,7 @@ impl ErrorCode {
             Self::AgentUnknown => Some(false),
             Self::AgentsNotAllowed => Some(false),
             Self::TooManyChats => Some(false),
+            Self::TurnFailed => Some(true),
             Self::Unknown(_) => None,
         }
     }
@@ -386,6 +393,7 @@ impl From<&str> for ErrorCode {
             "agent_unknown" => Self::AgentUnknown,
             "agents_not_allowed" => Self::AgentsNotAllowed,
             "too_many_chats" => Self::TooManyChats,
+            "turn_failed" => Self::TurnFailed,
             _ => Self::Unknown(UnknownValue::new(code)),
         }
     }

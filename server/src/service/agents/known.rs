@@ -96,7 +96,7 @@ fn kind_of(kind: &str, command: &str) -> Result<Option<Kind>, String> {
 
 /// All of them by name; one that is added takes the place of a known one.
 #[must_use]
-pub(super) fn all(mock_script: Option<PathBuf>, added: Vec<Added>) -> BTreeMap<String, Definition> {
+pub fn all(mock_script: Option<PathBuf>, added: Vec<Added>) -> BTreeMap<String, Definition> {
     let mock = Definition { name: "mock".to_owned(), kind: Kind::Mock { script: mock_script }, environment: &[] };
     let known = KNOWN.iter().filter_map(|(name, kind, command, environment)| {
         Some(Definition { name: (*name).to_owned(), kind: kind_of(kind, command).ok().flatten()?, environment })

@@ -22,7 +22,7 @@ use std::time::Duration;
 use process::Supervisor;
 
 pub use agent::{Agent, AgentError, Setup};
-pub use known::{Added, Definition, Kind};
+pub use known::{Added, Definition, Kind, all};
 
 /// The agents of this server. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -62,7 +62,7 @@ impl Agents {
     #[must_use]
     pub fn new(options: Options) -> Self {
         let Options { default, added, mock_script, supervisor, patience } = options;
-        Self(Arc::new(Parts { definitions: known::all(mock_script, added), default, supervisor, patience }))
+        Self(Arc::new(Parts { definitions: all(mock_script, added), default, supervisor, patience }))
     }
 
     /// The name of an agent that there is: the default one's if none is given.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::event::{self, Payload};
 use super::{APPROVED, Approvals, DENIED, EXPIRED};
 use crate::log::{NonceGuard, Work};
-use crate::store::approvals::{self, ApprovalRow, Ending};
+use crate::store::approvals::{self, ApprovalFilter, ApprovalRow, Ending};
 use crate::store::devices;
 use crate::store::workspaces::Scope;
 
@@ -66,12 +66,12 @@ impl Approvals {
         scope: &Scope,
         id: Uuid,
         reason: Option<String>,
-        nonce: NonceGuard,
+        nonce: Option<NonceGuard>,
     ) -> Result<ApprovalRow, ApiError> {
         let now = self.clock.now();
         let scope = scope.clone();
         self.log
-            .transact(Some(nonce), move |work: &mut Work<'_>| {
+            .transact(nonce, move |work: &mut Work<'_>| {
                 let (scope, reason) = (scope.clone(), reason.clone());
                 Box::pin(async move {
                     let connection = work.tx().connection();
@@ -88,6 +88,22 @@ impl Approvals {
                 })
             })
             .await
+    }
+
+    /// Takes back what a run has asked and nobody has answered: it does not go on.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub async fn withdraw_all_of(&self, run_id: Uuid) -> Result<(), ApiError> {
+        let filter =
+            ApprovalFilter { statuses: vec![super::PENDING], run_id: Some(run_id), ..ApprovalFilter::default() };
+        for row in approvals::list(self.store.reader(), &Scope::All, &filter, None, 1_000).await? {
+            match self.withdraw(&Scope::All, row.id, Some("The run is over.".to_owned()), None).await {
+                Err(error) if error.code == ErrorCode::ApprovalConflict => {}
+                withdrawn => _ = withdrawn?,
+            }
+        }
+        Ok(())
     }
 
     /// Ends an approval whose time is up, unless somebody was faster; then the board learns how it ended.

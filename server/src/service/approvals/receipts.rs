@@ -20,12 +20,12 @@ impl Approvals {
         scope: &Scope,
         id: Uuid,
         consumed: bool,
-        nonce: NonceGuard,
+        nonce: Option<NonceGuard>,
     ) -> Result<ApprovalRow, ApiError> {
         let now = self.clock.now();
         let scope = scope.clone();
         self.log
-            .transact(Some(nonce), move |work: &mut Work<'_>| {
+            .transact(nonce, move |work: &mut Work<'_>| {
                 let scope = scope.clone();
                 Box::pin(async move {
                     let connection = work.tx().connection();

@@ -36,13 +36,13 @@ impl Approvals {
         workspace_id: Uuid,
         request: ApprovalRequest,
         claim: Option<Claim>,
-        nonce: NonceGuard,
+        nonce: Option<NonceGuard>,
     ) -> Result<Asked, ApiError> {
         let now = self.clock.now();
         let row = self.row(workspace_id, &request, now)?;
         let provider = request.provider.unwrap_or_else(|| "unknown".to_owned());
         self.log
-            .transact(Some(nonce), move |work: &mut Work<'_>| {
+            .transact(nonce, move |work: &mut Work<'_>| {
                 let (row, provider, claim) = (row.clone(), provider.clone(), claim.clone());
                 Box::pin(async move {
                     if let Some(answer) = idempotency::known(work, claim.as_ref()).await? {

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::log::{Append, Appended, Log, Reader, ReaderLimits, Work, WriteError, agent_stream};
 use crate::store::agents::{self, Registration, SeenAgent};
-use crate::store::events::{EventRow, NewEvent, PageLimits};
+use crate::store::events::{self, EventRow, NewEvent, PageLimits};
 use crate::store::idempotency::Claim;
 use crate::store::{Store, StoreError};
 use event::Envelope;
@@ -150,7 +150,7 @@ impl Companion {
         let limit = limit.clamp(*PAGE.start(), *PAGE.end());
         let limits = PageLimits { events: limit.unsigned_abs(), bytes: PAGE_BYTES };
         let stream = agent_stream(agent_id);
-        Ok(agents::events_of_kinds(self.0.store.reader(), &stream, &MESSAGES, since, limits).await?)
+        Ok(events::of_kinds(self.0.store.reader(), &stream, &MESSAGES, since, limits).await?)
     }
 
     /// Stores what a client of the agent reports: without more words something that the agent said. One that is sent again as

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod approval;
 pub mod bridge_key;
+pub mod chat;
 pub mod device;
 pub mod event;
 pub mod fact;
@@ -13,5 +14,6 @@ pub mod nonce;
 pub mod pairing;
 pub mod run;
 pub mod stream;
+pub mod turn;
 pub mod workspace;
 pub mod workspace_device;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use async_trait::async_trait;
 use flightdeck_sdk::Client;
+use flightdeck_sdk::generated::sockets::chat::{ChatClientMessage, ChatParameters, ChatProtocol, ChatServerMessage};
 use flightdeck_sdk::generated::sockets::companion::{
     CompanionClientMessage, CompanionParameters, CompanionProtocol, CompanionServerMessage,
 };
@@ -72,6 +73,11 @@ pub(super) fn connect(
     let text = |name: &str| parameters.get(name).and_then(Value::as_str);
     Ok(match socket {
         "stream" => peer(sockets.stream(), token),
+        "chat" => {
+            let wanted = ChatParameters::default();
+            let wanted = text("token").map_or(wanted.clone(), |token| wanted.with_token(token));
+            peer(sockets.chat(&wanted), token)
+        }
         "companion" => {
             let agent_id = text("agent_id").context("`agent_id` is missing")?.parse()?;
             let role = serde_json::from_value(parameters.get("role").cloned().context("`role` is missing")?)?;
@@ -154,6 +160,22 @@ spoken!(
     },
     StreamServerMessage {
         Hello, Authenticated, Subscribed, Unsubscribed, Events, Event, Synced, Gap, Pong, Heartbeat, Error
+    }
+);
+
+spoken!(
+    ChatProtocol,
+    ChatClientMessage {
+        "subscribe" => Subscribe,
+        "unsubscribe" => Unsubscribe,
+        "chat" => Chat,
+        "research" => Research,
+        "cancel" => Cancel,
+        "ping" => Ping
+    },
+    ChatServerMessage {
+        Connected, History, Synced, Gap, UserMessage, AssistantMessage, AgentThought, AgentStatus, Plan, ToolUse, ToolResult,
+        Patch, ApprovalRequest, ApprovalResolved, Turn, Result, Error, Deleted, Pong
     }
 );
 

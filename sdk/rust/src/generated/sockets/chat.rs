@@ -105,7 +105,8 @@ pub enum ChatServerMessage {
     /// A person said something.
     UserMessage(types::ChatUserMessage),
     /// A piece of what the agent says. It belongs at `offset` of its message, so a piece at 0 begins it anew. A
-    /// client that appends what comes gets the whole.
+    /// client that appends what comes gets the whole. The piece with a `seq` finishes the message; it is empty if
+    /// everything has been said.
     AssistantMessage(types::ChatAssistantMessage),
     /// A piece of what the agent thinks. It is not kept.
     AgentThought(types::ChatThought),

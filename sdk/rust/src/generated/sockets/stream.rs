@@ -4,8 +4,8 @@
 //!
 //! One connection that follows any number of streams: a run (`runs/{run_id}`), what happens to a workspace
 //! (`workspaces/{workspace_id}`), the approvals of a workspace (`approvals/{workspace_id}`), an agent of the
-//! companion (`agents/{agent_id}`) or a channel of the hub (`channels/{channel}`; not its metrics, which are not
-//! kept).
+//! companion (`agents/{agent_id}`), a chat (`chats/{chat_id}`) or a channel of the hub (`channels/{channel}`; not
+//! its metrics, which are not kept).
 //!
 //! The credential comes in the `Authorization` header (`Bearer`), or, where a client can't set headers, in an
 //! `authenticate` message within ten seconds. The same message renews or adds a credential at any time. Which

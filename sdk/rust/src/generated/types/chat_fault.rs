@@ -15,7 +15,7 @@ pub struct ChatFault {
     /// The turn that failed.
     #[serde(rename = "turnId", default, skip_serializing_if = "Option::is_none")]
     pub turn_id: Option<Uuid>,
-    /// A code of the error catalogue, where a message was refused.
+    /// A code of the error catalogue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// What to do.
@@ -24,9 +24,6 @@ pub struct ChatFault {
     /// A JSON pointer to the fault in the message, if it lies in one place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// Its place among the chat's events, where a turn failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seq: Option<u64>,
 }
 
 impl ChatFault {
@@ -40,7 +37,6 @@ impl ChatFault {
             code: Default::default(),
             action: Default::default(),
             path: Default::default(),
-            seq: Default::default(),
         }
     }
 
@@ -76,13 +72,6 @@ impl ChatFault {
     #[must_use]
     pub fn with_path(mut self, path: impl Into<String>) -> Self {
         self.path = Some(path.into());
-        self
-    }
-
-    /// Sets [`seq`](Self::seq).
-    #[must_use]
-    pub fn with_seq(mut self, seq: u64) -> Self {
-        self.seq = Some(seq);
         self
     }
 }

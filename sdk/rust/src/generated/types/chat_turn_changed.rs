@@ -16,6 +16,9 @@ pub struct ChatTurnChanged {
     /// The chat.
     #[serde(rename = "chatId")]
     pub chat_id: String,
+    /// Why it failed, for a person; `error` says it, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// Its place among the chat's events.
     pub seq: u64,
 }
@@ -24,6 +27,13 @@ impl ChatTurnChanged {
     /// With everything that is required, and nothing else.
     #[must_use]
     pub fn new(turn_id: Uuid, status: ChatTurnStatus, chat_id: impl Into<String>, seq: u64) -> Self {
-        Self { turn_id, status, chat_id: chat_id.into(), seq }
+        Self { turn_id, status, chat_id: chat_id.into(), seq, error: Default::default() }
+    }
+
+    /// Sets [`error`](Self::error).
+    #[must_use]
+    pub fn with_error(mut self, error: impl Into<String>) -> Self {
+        self.error = Some(error.into());
+        self
     }
 }

@@ -10,6 +10,8 @@ pub enum ChatTurnStatus {
     Queued,
     /// The agent works on it.
     Running,
+    /// Somebody cancelled it, and the agent is about to stop.
+    Cancelling,
     /// The agent ended it.
     Finished,
     /// The agent, or its program, failed.
@@ -24,8 +26,15 @@ pub enum ChatTurnStatus {
 
 impl ChatTurnStatus {
     /// Every value that this version knows.
-    pub const ALL: &'static [Self] =
-        &[Self::Queued, Self::Running, Self::Finished, Self::Failed, Self::Cancelled, Self::Interrupted];
+    pub const ALL: &'static [Self] = &[
+        Self::Queued,
+        Self::Running,
+        Self::Cancelling,
+        Self::Finished,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Interrupted,
+    ];
 
     /// The value as it is on the wire.
     #[must_use]
@@ -33,6 +42,7 @@ impl ChatTurnStatus {
         match self {
             Self::Queued => "queued",
             Self::Running => "running",
+            Self::Cancelling => "cancelling",
             Self::Finished => "finished",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -60,6 +70,7 @@ impl<'de> serde::Deserialize<'de> for ChatTurnStatus {
         Ok(match value.as_str() {
             "queued" => Self::Queued,
             "running" => Self::Running,
+            "cancelling" => Self::Cancelling,
             "finished" => Self::Finished,
             "failed" => Self::Failed,
             "cancelled" => Self::Cancelled,

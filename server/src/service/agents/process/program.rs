@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +44,12 @@ impl fmt::Display for CommandLine {
 }
 
 impl CommandLine {
+    /// These words, of which the first is the program.
+    #[must_use]
+    pub const fn of(words: Vec<String>) -> Self {
+        Self { words }
+    }
+
     /// The program.
     #[must_use]
     pub fn program(&self) -> &str {
@@ -86,7 +92,7 @@ impl Supervisor {
         let not_started = |problem: String| AgentError::NotStarted { program: command.program().to_owned(), problem };
         let family = self.family();
         let mut child = Command::new(command.program())
-            .args(&command.words[1..])
+            .args(command.words.iter().skip(1))
             .current_dir(cwd)
             .env_clear()
             .envs(self.environment(environment))
@@ -122,6 +128,11 @@ impl Supervision {
         let words = String::from_utf8_lossy(&words);
         let words = words.trim();
         if words.is_empty() { String::new() } else { format!(" It said: {words}") }
+    }
+
+    /// Waits for the end of the program, and tells how it ended, if that is known.
+    pub async fn wait(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut()?.wait().await.ok()
     }
 
     /// The error that tells how the program ended, once its output has.

@@ -1,0 +1,235 @@
+//! A conversation: what the person types, and what the agent does.
+
+use std::io::IsTerminal as _;
+use std::ops::ControlFlow;
+
+use anyhow::{Result, anyhow};
+use flightdeck_sdk::runtime::{Ending, Update};
+use flightdeck_sdk::sockets::chat::{ChatProtocol, ChatServerMessage};
+use flightdeck_sdk::types::{ChatCancelTurn, ChatResearch, ChatSay, ChatTurnStatus};
+use flightdeck_sdk::{Client, Error, Socket};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::decide;
+use super::show::Show;
+use crate::commands::Scene;
+use crate::exit::{Exit, Failure};
+use crate::term;
+
+/// One conversation in the terminal.
+pub(super) struct Talk<'a> {
+    scene: &'a Scene,
+    client: Client,
+    socket: Socket<ChatProtocol>,
+    chat_id: Uuid,
+    show: Show<'a>,
+    /// The turn that runs.
+    running: Option<Uuid>,
+    /// Turns that this terminal asked for and that are not over.
+    mine: usize,
+    /// The question that the next line answers.
+    asked: Option<Uuid>,
+    /// What the last turn came to.
+    failed: Option<Failure>,
+    was_there: bool,
+}
+
+impl<'a> Talk<'a> {
+    pub(super) fn new(scene: &'a Scene, client: Client, socket: Socket<ChatProtocol>, chat_id: Uuid) -> Self {
+        let show = Show::new(scene);
+        Self {
+            scene,
+            client,
+            socket,
+            chat_id,
+            show,
+            running: None,
+            mine: 0,
+            asked: None,
+            failed: None,
+            was_there: false,
+        }
+    }
+
+    /// Says `said` and shows what comes of it; without it, goes on until the person leaves.
+    pub(super) async fn run(mut self, said: Option<String>, research: Option<String>) -> Result<()> {
+        let once = said.is_some() || research.is_some();
+        if let Some(topic) = research {
+            self.mine += 1;
+            self.send(ChatResearch::new(self.chat_id.to_string(), topic)).await?;
+        }
+        if let Some(said) = said {
+            self.say(said).await?;
+        }
+        let mut lines = (!once || std::io::stdin().is_terminal()).then(lines);
+        if !once {
+            self.show.remark(&format!("chat {}: say something; Ctrl-C cancels a turn, Ctrl-D leaves", self.chat_id));
+        }
+        loop {
+            tokio::select! {
+                update = self.socket.next() => {
+                    let Some(update) = update else { return Ok(()) };
+                    self.update(update)?;
+                    if once && self.mine == 0 {
+                        return self.failed.map_or(Ok(()), |failure| Err(failure.into()));
+                    }
+                }
+                line = next(&mut lines) => match line {
+                    Some(line) => self.line(&line).await?,
+                    // What was said is still answered.
+                    None if once || self.mine > 0 => lines = None,
+                    None => return Ok(()),
+                },
+                _ = tokio::signal::ctrl_c() => if self.interrupted(once).await?.is_break() {
+                    return if once { Err(Failure::new(Exit::Interrupted, "interrupted").into()) } else { Ok(()) };
+                },
+            }
+            if !once && lines.is_none() && self.mine == 0 {
+                return self.failed.map_or(Ok(()), |failure| Err(failure.into()));
+            }
+        }
+    }
+
+    async fn say(&mut self, text: String) -> Result<()> {
+        self.mine += 1;
+        self.send(ChatSay::new(self.chat_id.to_string(), text)).await
+    }
+
+    async fn send(&self, message: impl Into<flightdeck_sdk::sockets::chat::ChatClientMessage>) -> Result<()> {
+        self.socket.send(message).await.map_err(|error| anyhow!("{error}"))
+    }
+
+    /// The first Ctrl-C cancels what runs, the next one leaves.
+    async fn interrupted(&mut self, once: bool) -> Result<ControlFlow<()>> {
+        match self.running.take() {
+            Some(turn) => {
+                self.show.remark("cancelling");
+                self.send(ChatCancelTurn::new(self.chat_id.to_string()).with_turn_id(turn)).await?;
+                Ok(if once { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            }
+            None => Ok(ControlFlow::Break(())),
+        }
+    }
+
+    /// A line that the person typed: an answer, or something to say.
+    async fn line(&mut self, line: &str) -> Result<()> {
+        let line = line.trim();
+        if line.is_empty() {
+            return Ok(());
+        }
+        let Some(id) = self.asked else { return self.say(line.to_owned()).await };
+        let (verb, note) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        let approve = match verb.to_ascii_lowercase().as_str() {
+            "y" | "yes" => true,
+            "n" | "no" => false,
+            _ => {
+                self.show.remark("answer `y` or `n`, with a note for the agent if you like: `n not on Fridays`");
+                return Ok(());
+            }
+        };
+        self.asked = None;
+        let note = Some(note.trim().to_owned()).filter(|note| !note.is_empty());
+        match decide(&self.client, id, approve, note).await {
+            // Somebody else was faster; what they said follows on the socket.
+            Ok(()) | Err(Error::Api(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn update(&mut self, update: Update<ChatProtocol>) -> Result<()> {
+        match update {
+            Update::Message(message) => self.message(&message),
+            Update::Connected { resumed: true } => {
+                self.show.remark("connected again");
+                Ok(())
+            }
+            Update::Connected { .. } => {
+                self.was_there = true;
+                Ok(())
+            }
+            Update::Disconnected { reason: Ending::Failed(error), .. } if !self.was_there => Err(error.into()),
+            Update::Disconnected { reason, retry_in } => {
+                self.show.remark(&format!("{reason} (the next attempt comes in {:.1} s)", retry_in.as_secs_f64()));
+                Ok(())
+            }
+            Update::Resync { .. } => {
+                self.show.remark("something of this chat is missing here; `flightdeck chat` again shows it");
+                Ok(())
+            }
+            Update::Closed { reason: Ending::Failed(error), .. } => Err(error.into()),
+            Update::Closed { reason, .. } => Err(Failure::new(Exit::Failed, reason.to_string()).into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn message(&mut self, message: &ChatServerMessage) -> Result<()> {
+        match message {
+            ChatServerMessage::Turn(turn) => match turn.status {
+                ChatTurnStatus::Running => self.running = Some(turn.turn_id),
+                ChatTurnStatus::Queued | ChatTurnStatus::Cancelling => {}
+                _ => {
+                    self.running = self.running.filter(|running| *running != turn.turn_id);
+                    self.mine = self.mine.saturating_sub(1);
+                    let said = turn.error.clone().unwrap_or_else(|| format!("the turn was {}", turn.status.as_str()));
+                    let done = matches!(turn.status, ChatTurnStatus::Finished);
+                    self.failed = (!done).then(|| Failure::new(Exit::Failed, said));
+                }
+            },
+            ChatServerMessage::ApprovalRequest(question) => self.asked = Some(question.approval_id),
+            ChatServerMessage::ApprovalResolved(answer) => {
+                self.asked = self.asked.filter(|asked| *asked != answer.approval_id);
+            }
+            // Something that was said was refused; a turn that failed has a turn.
+            ChatServerMessage::Error(fault) if fault.turn_id.is_none() => {
+                let action = fault.action.as_deref().unwrap_or_default();
+                return Err(Failure::new(Exit::Failed, format!("{} {action}", fault.error)).into());
+            }
+            ChatServerMessage::Deleted(_) => return Err(Failure::new(Exit::Failed, "the chat is deleted").into()),
+            _ => {}
+        }
+        if self.scene.json { as_json(message) } else { self.show.message(message) }
+    }
+}
+
+/// One message, for programs: as it is on the wire.
+fn as_json(message: &ChatServerMessage) -> Result<()> {
+    macro_rules! value {
+        ($($variant:ident)+) => {
+            match message {
+                $(ChatServerMessage::$variant(message) => serde_json::to_value(message)?,)+
+                _ => return Ok(()),
+            }
+        };
+    }
+    let mut value = value! {
+        Connected History Synced Gap UserMessage AssistantMessage AgentThought AgentStatus Plan ToolUse ToolResult Patch
+        ApprovalRequest ApprovalResolved Turn Result Error Deleted Pong
+    };
+    if let (Some(object), Some(tag)) = (value.as_object_mut(), message.tag()) {
+        object.insert("type".to_owned(), tag.into());
+    }
+    term::say_json_line(&value)
+}
+
+/// Lines of the standard input, read beside everything else; they end with the input.
+fn lines() -> mpsc::Receiver<String> {
+    let (teller, lines) = mpsc::channel(16);
+    // A thread, because nothing can end a read of a terminal.
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines() {
+            let Ok(line) = line else { return };
+            if teller.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+async fn next(lines: &mut Option<mpsc::Receiver<String>>) -> Option<String> {
+    match lines {
+        Some(lines) => lines.recv().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,234 @@
+//! Who works on which chat: wakes the runner of a chat when somebody says something, wherever that was said.
+//!
+//! The log tells; what it may not have told is looked up. A server holds the chats whose agents it runs, and renews that
+//! while it lives. What a server that is gone has left, another one takes up.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use flightdeck_api::support::ApiError;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::event::{ChatEvent, chat_of};
+use super::live::Live;
+use super::{Chats, remove, runner};
+use crate::log::{CommitListener, Committed, Work};
+use crate::store::{DatabaseKind, chats, turns};
+
+/// For how long a chat is held, in milliseconds, and how often that is renewed.
+pub(super) const HELD: i64 = 30_000;
+const RENEWED: i64 = 10_000;
+
+/// Chats that nobody attends to, taken up at once.
+const UNATTENDED: u64 = 1_000;
+
+/// The desks of this server, by chat.
+#[derive(Debug, Default)]
+pub(super) struct Desks {
+    desks: DashMap<Uuid, Arc<Desk>>,
+    pub(super) leaving: CancellationToken,
+    pub(super) tasks: TaskTracker,
+}
+
+/// Where one chat is worked on.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    /// Rings when there may be something to do.
+    pub(super) bell: Notify,
+    pub(super) live: Live,
+    /// The chat is deleted.
+    pub(super) gone: CancellationToken,
+    turn: Mutex<CurrentTurn>,
+}
+
+#[derive(Debug, Default)]
+struct CurrentTurn {
+    current: Option<(Uuid, CancellationToken)>,
+    /// Turns that are to be cancelled and have not begun here.
+    cancelled: HashSet<Uuid>,
+}
+
+impl Desk {
+    /// A turn begins; what it gets is cancelled when somebody wants the turn to end.
+    pub(super) fn begin(&self, turn_id: Uuid) -> CancellationToken {
+        let mut turn = self.turn.lock();
+        let token = CancellationToken::new();
+        if turn.cancelled.remove(&turn_id) {
+            token.cancel();
+        }
+        turn.current = Some((turn_id, token.clone()));
+        token
+    }
+
+    pub(super) fn end(&self) {
+        *self.turn.lock() = CurrentTurn::default();
+    }
+
+    fn cancel(&self, turn_id: Uuid) {
+        let mut turn = self.turn.lock();
+        match &turn.current {
+            Some((current, token)) if *current == turn_id => token.cancel(),
+            _ => _ = turn.cancelled.insert(turn_id),
+        }
+    }
+}
+
+impl Desks {
+    pub(super) fn find(&self, chat_id: Uuid) -> Option<Arc<Desk>> {
+        self.desks.get(&chat_id).map(|desk| desk.clone())
+    }
+
+    pub(super) fn clear(&self, chat_id: Uuid) {
+        self.desks.remove(&chat_id);
+    }
+}
+
+/// What the log tells about chats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Signal {
+    /// Somebody said something.
+    Said(Uuid),
+    Cancelled(Uuid, Uuid),
+    Deleted(Uuid),
+    /// Something may not have been told.
+    Missed,
+}
+
+/// Listens to the log for [`attend`].
+#[derive(Debug)]
+pub struct Signals(mpsc::UnboundedSender<Signal>);
+
+/// What [`attend`] hears.
+#[derive(Debug)]
+pub struct Heard(mpsc::UnboundedReceiver<Signal>);
+
+impl Signals {
+    #[must_use]
+    pub fn new() -> (Self, Heard) {
+        let (teller, heard) = mpsc::unbounded_channel();
+        (Self(teller), Heard(heard))
+    }
+
+    fn tell(&self, signal: Signal) {
+        // Nobody listens any more when the server shuts down.
+        let _ = self.0.send(signal);
+    }
+}
+
+impl CommitListener for Signals {
+    fn committed(&self, events: &[Committed]) {
+        for Committed { event, .. } in events {
+            let Some(chat_id) = chat_of(&event.stream) else { continue };
+            match event.kind.as_str() {
+                "user_message" => self.tell(Signal::Said(chat_id)),
+                "deleted" => self.tell(Signal::Deleted(chat_id)),
+                "cancel_requested" => {
+                    if let Some(ChatEvent::CancelRequested { turn_id }) = ChatEvent::read(&event.kind, &event.payload) {
+                        self.tell(Signal::Cancelled(chat_id, turn_id));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn missed_in(&self, stream: &str) {
+        if let Some(chat_id) = chat_of(stream) {
+            self.tell(Signal::Said(chat_id));
+        }
+    }
+
+    fn missed(&self) {
+        self.tell(Signal::Missed);
+    }
+}
+
+/// Attends to chats until dropped.
+pub async fn attend(chats: Chats, Heard(mut heard): Heard) {
+    if chats.0.store.kind() == DatabaseKind::Sqlite {
+        // Whoever held a chat is gone: one server has the file at a time.
+        let released = chats.0.log.transact(None, |work: &mut Work<'_>| {
+            Box::pin(async move { chats::release_all(work.tx().connection()).await.map_err(ApiError::from) })
+        });
+        if let Err(error) = released.await {
+            tracing::warn!(%error, "could not take up the chats of the server before; will do so in a while");
+        }
+    }
+    let clock = chats.0.clock.clone();
+    chats.look_around().await;
+    let mut round = clock.sleep_until(clock.now() + RENEWED);
+    loop {
+        tokio::select! {
+            signal = heard.recv() => match signal {
+                Some(Signal::Said(chat_id)) => chats.wake(chat_id),
+                Some(Signal::Cancelled(chat_id, turn_id)) => {
+                    if let Some(desk) = chats.0.desks.find(chat_id) {
+                        desk.cancel(turn_id);
+                    }
+                }
+                Some(Signal::Deleted(chat_id)) => {
+                    if let Some(desk) = chats.0.desks.find(chat_id) {
+                        desk.gone.cancel();
+                    }
+                }
+                Some(Signal::Missed) => chats.look_around().await,
+                None => return,
+            },
+            () = &mut round => {
+                chats.look_around().await;
+                round = clock.sleep_until(clock.now() + RENEWED);
+            }
+        }
+    }
+}
+
+impl Chats {
+    /// Makes sure that somebody works on a chat.
+    pub(super) fn wake(&self, chat_id: Uuid) {
+        let Desks { desks, leaving, tasks } = &self.0.desks;
+        if leaving.is_cancelled() {
+            return;
+        }
+        let desk = desks.entry(chat_id).or_insert_with(|| {
+            let desk = Arc::<Desk>::default();
+            tasks.spawn(runner::run(self.clone(), chat_id, desk.clone()));
+            desk
+        });
+        desk.bell.notify_one();
+    }
+
+    /// Renews what this server holds, takes up what nobody attends to, and removes what is deleted.
+    async fn look_around(&self) {
+        let (server, now) = (self.0.server, self.0.clock.now());
+        let looked = async {
+            if !self.0.desks.desks.is_empty() {
+                let renewed = self.0.log.transact(None, move |work: &mut Work<'_>| {
+                    Box::pin(async move {
+                        chats::keep(work.tx().connection(), server, now + HELD).await.map_err(ApiError::from)
+                    })
+                });
+                renewed.await?;
+            }
+            let unattended = turns::unattended(self.0.store.reader(), now, UNATTENDED).await?;
+            unattended.into_iter().for_each(|chat_id| self.wake(chat_id));
+            // One that was missed while something else was told.
+            self.0.desks.desks.iter().for_each(|desk| desk.bell.notify_one());
+            remove::deleted(self).await
+        };
+        if let Err(error) = looked.await {
+            tracing::warn!(%error, "could not look after the chats; will try again");
+        }
+    }
+
+    /// Ends all agents, because the server goes away: turns that run are interrupted.
+    pub async fn leave(&self) {
+        self.0.desks.leaving.cancel();
+        self.0.desks.tasks.close();
+        self.0.desks.tasks.wait().await;
+    }
+}

@@ -1,0 +1,76 @@
+//! Deleting a chat: at once for everybody who looks, and bit by bit in the database.
+
+use flightdeck_api::generated::errors::ErrorCode;
+use flightdeck_api::support::ApiError;
+use uuid::Uuid;
+
+use super::Chats;
+use super::event::{ChatEvent, chat_stream};
+use crate::log::{NonceGuard, Work};
+use crate::store::chats::{self, ChatChange};
+use crate::store::workspaces::Scope;
+use crate::store::{streams, turns};
+
+/// Events removed in one transaction: whoever writes meanwhile should not wait for all of them.
+const EVENTS: i64 = 2_000;
+
+impl Chats {
+    /// Deletes a chat: its agent ends, and what was said is forgotten.
+    ///
+    /// # Errors
+    /// `chat_not_found`.
+    pub async fn delete(&self, scope: &Scope, id: Uuid, nonce: Option<NonceGuard>) -> Result<(), ApiError> {
+        let (scope, now) = (scope.clone(), self.0.clock.now());
+        self.0
+            .log
+            .transact(nonce, move |work: &mut Work<'_>| {
+                let scope = scope.clone();
+                Box::pin(async move {
+                    let connection = work.tx().connection();
+                    let chat = chats::find(connection, id, &scope).await?;
+                    chat.ok_or_else(|| ApiError::new(ErrorCode::ChatNotFound))?;
+                    let change = ChatChange { deleted_at: Some(now), ..ChatChange::default() };
+                    chats::change(connection, id, change).await?;
+                    work.append(vec![ChatEvent::Deleted {}.of(id, now)]).await?;
+                    Ok::<_, ApiError>(())
+                })
+            })
+            .await
+    }
+}
+
+/// Removes what is left of deleted chats that nobody works on any more.
+pub(super) async fn deleted(chats: &Chats) -> Result<(), ApiError> {
+    while let Some(chat) = chats::deleted(chats.0.store.reader(), chats.0.clock.now()).await? {
+        let id = chat.id;
+        let stream = streams::find(chats.0.store.reader(), &chat_stream(id)).await?;
+        let whole = stream.as_ref().is_none_or(|stream| stream.last_seq - stream.first_seq < EVENTS);
+        chats
+            .0
+            .log
+            .transact(None, move |work: &mut Work<'_>| {
+                let stream = stream.clone();
+                Box::pin(async move {
+                    let connection = work.tx().connection();
+                    if let Some(stream) = stream {
+                        let first = if whole { stream.last_seq + 1 } else { stream.first_seq + EVENTS };
+                        streams::trim(connection, stream.id, first).await?;
+                        if whole {
+                            streams::remove(connection, stream.id).await?;
+                        }
+                    }
+                    if whole {
+                        turns::remove(connection, id).await?;
+                        chats::remove(connection, id).await?;
+                    }
+                    Ok::<_, ApiError>(())
+                })
+            })
+            .await?;
+        if whole {
+            // A research's repository is the person's; the chat's own folder goes with it.
+            let _ = tokio::fs::remove_dir_all(chats.folder(id)).await;
+        }
+    }
+    Ok(())
+}

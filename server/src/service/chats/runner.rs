@@ -1,0 +1,251 @@
+//! Works on one chat: one turn after the other, with one agent that stays as long as there is something to say.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flightdeck_api::generated::types::ChatTurnStatus;
+use flightdeck_api::support::ApiError;
+use uuid::Uuid;
+
+use super::Chats;
+use super::desk::{Desk, HELD};
+use super::event::ChatEvent;
+use super::turn::{Ended, Performance};
+use crate::log::Work;
+use crate::service::agents::Agent;
+use crate::service::agents::update::{Outcome, TurnEnd};
+use crate::service::runs::{self, Milestone};
+use crate::store::chats::{self, ChatChange, ChatRow};
+use crate::store::turns::{self, TurnRow};
+use crate::store::workspaces::Scope;
+
+/// Before it tries again when the database is away, in milliseconds.
+const PAUSE: i64 = 1_000;
+
+/// What a person reads of a turn that the server did not live to see the end of.
+const INTERRUPTED: &str = "The server went away while the agent was working on this. Send the message again to go on.";
+
+/// An agent that waits for its next turn.
+pub(super) struct Seated {
+    pub(super) agent: Box<dyn Agent>,
+    pub(super) name: String,
+    pub(super) cwd: PathBuf,
+}
+
+/// What there is to do.
+enum Next {
+    Turn(Box<(ChatRow, TurnRow)>),
+    /// Nothing for now.
+    Nothing,
+    /// Another server does it.
+    Elsewhere,
+    /// The chat is deleted.
+    Gone,
+}
+
+/// Works until there is nothing to do for a while.
+pub(super) async fn run(chats: Chats, chat_id: Uuid, desk: Arc<Desk>) {
+    let mut seated = None;
+    let clock = chats.0.clock.clone();
+    let leaving = chats.0.desks.leaving.clone();
+    let idle = i64::try_from(chats.0.limits.idle.as_millis()).unwrap_or(i64::MAX);
+    let elsewhere = loop {
+        if leaving.is_cancelled() || desk.gone.is_cancelled() {
+            break false;
+        }
+        let wait = match chats.next_turn(chat_id).await {
+            Ok(Next::Turn(next)) => {
+                let (chat, turn) = *next;
+                chats.work_on(chat, turn, &desk, &mut seated).await;
+                continue;
+            }
+            Ok(Next::Nothing) if seated.is_some() => idle,
+            Ok(Next::Nothing | Next::Gone) => break false,
+            Ok(Next::Elsewhere) => break true,
+            Err(error) => {
+                tracing::warn!(%chat_id, %error, "could not look for a chat's next turn; will try again");
+                PAUSE
+            }
+        };
+        tokio::select! {
+            () = desk.bell.notified() => {}
+            () = clock.sleep_until(clock.now().saturating_add(wait)) => if wait == idle { break false },
+            () = desk.gone.cancelled() => {}
+            () = leaving.cancelled() => {}
+        }
+    };
+    if let Some(Seated { agent, .. }) = seated.take() {
+        agent.close().await;
+    }
+    if !elsewhere && let Err(error) = chats.let_go(chat_id).await {
+        tracing::debug!(%chat_id, %error, "could not let go of a chat; others wait until its time is up");
+    }
+    chats.0.desks.clear(chat_id);
+    // Somebody may have said something after the last look; whoever rang then found this desk.
+    if !elsewhere && matches!(turns::first(chats.0.store.reader(), chat_id, "queued").await, Ok(Some(_))) {
+        chats.wake(chat_id);
+    }
+}
+
+impl Chats {
+    /// Takes the chat, and the next of its turns.
+    async fn next_turn(&self, chat_id: Uuid) -> Result<Next, ApiError> {
+        let (server, now) = (self.0.server, self.0.clock.now());
+        let taken =
+            self.0.log.transact(None, move |work: &mut Work<'_>| Box::pin(next_turn(work, chat_id, server, now)));
+        let (next, interrupted) = taken.await?;
+        for turn_id in interrupted {
+            // Nobody would act on the answers any more.
+            self.0.approvals.withdraw_all_of(turn_id).await?;
+        }
+        Ok(next)
+    }
+
+    async fn let_go(&self, chat_id: Uuid) -> Result<(), ApiError> {
+        let server = self.0.server;
+        let released = self.0.log.transact(None, move |work: &mut Work<'_>| {
+            Box::pin(
+                async move { chats::release(work.tx().connection(), chat_id, server).await.map_err(ApiError::from) },
+            )
+        });
+        released.await
+    }
+
+    /// Does one turn, and writes down how it ended.
+    async fn work_on(&self, chat: ChatRow, turn: TurnRow, desk: &Arc<Desk>, seated: &mut Option<Seated>) {
+        let begun = self.0.clock.monotonic();
+        let cancel = desk.begin(turn.id);
+        let performance = Performance::new(self, &chat, &turn, desk, cancel);
+        let ended = performance.perform(seated).await;
+        desk.end();
+        let took = u64::try_from((self.0.clock.monotonic() - begun).as_millis()).unwrap_or(u64::MAX);
+        // A turn that is over must be known to be over: nothing else of the chat goes on before.
+        loop {
+            match self.finish(&chat, &turn, &ended, took).await {
+                Ok(()) => break,
+                Err(error) => tracing::warn!(chat_id = %chat.id, %error, "could not end a turn; will try again"),
+            }
+            let clock = &self.0.clock;
+            tokio::select! {
+                () = clock.sleep_until(clock.now() + PAUSE) => {}
+                // The next server finds a turn that nobody works on.
+                () = self.0.desks.leaving.cancelled() => break,
+            }
+        }
+        desk.live.clear();
+    }
+
+    async fn finish(&self, chat: &ChatRow, turn: &TurnRow, ended: &Ended, took: u64) -> Result<(), ApiError> {
+        let (chat, turn, ended, now) = (chat.clone(), turn.clone(), ended.clone(), self.0.clock.now());
+        self.0
+            .log
+            .transact(None, move |work: &mut Work<'_>| {
+                let (chat, turn, ended) = (chat.clone(), turn.clone(), ended.clone());
+                Box::pin(async move {
+                    end(work, &chat, &turn, ended, took, now).await?;
+                    Ok::<_, ApiError>(())
+                })
+            })
+            .await
+    }
+
+    /// Where a turn is worked on, and what the agent is told.
+    ///
+    /// # Errors
+    /// If there can't be such a place; the text is for the person.
+    pub(super) async fn place(&self, chat: &ChatRow, turn: &TurnRow) -> Result<(PathBuf, String), String> {
+        if let Some(repo_name) = &turn.repo_name {
+            return self.0.research.prepare(&turn.content, repo_name).await;
+        }
+        let cwd = chat.cwd.as_ref().map_or_else(|| self.folder(chat.id), PathBuf::from);
+        make_folder(&cwd).await?;
+        Ok((cwd, turn.content.clone()))
+    }
+
+    /// The chat's own folder.
+    pub(super) fn folder(&self, chat_id: Uuid) -> PathBuf {
+        self.0.limits.folder.join(chat_id.to_string())
+    }
+
+    /// Remembers what is needed to take the agent up again.
+    pub(super) async fn remember(&self, chat_id: Uuid, agent_session: Option<String>, cwd: Option<String>) {
+        let change = ChatChange { agent_session, cwd, ..ChatChange::default() };
+        if let Err(error) = self.change(chat_id, change, None).await {
+            tracing::warn!(%chat_id, %error, "could not remember an agent's session");
+        }
+    }
+}
+
+pub(super) async fn make_folder(folder: &Path) -> Result<(), String> {
+    let made = tokio::fs::create_dir_all(folder).await;
+    made.map_err(|error| format!("The folder {} can't be made: {error}", folder.display()))
+}
+
+/// What there is to do, and the turns that were found interrupted.
+async fn next_turn(work: &mut Work<'_>, chat_id: Uuid, server: Uuid, now: i64) -> Result<(Next, Vec<Uuid>), ApiError> {
+    let mut interrupted = Vec::new();
+    let connection = work.tx().connection();
+    if !chats::hold(connection, chat_id, server, now, now + HELD).await? {
+        return Ok((Next::Elsewhere, interrupted));
+    }
+    let Some(chat) = chats::find(connection, chat_id, &Scope::All).await? else {
+        return Ok((Next::Gone, interrupted));
+    };
+    // Whoever worked on it is gone: this server has the chat, and works on nothing.
+    while let Some(turn) = turns::first(work.tx().connection(), chat_id, "running").await? {
+        let took = u64::try_from(now - turn.started_at.unwrap_or(now)).unwrap_or(0);
+        end(work, &chat, &turn, Ended::interrupted(), took, now).await?;
+        interrupted.push(turn.id);
+    }
+    let connection = work.tx().connection();
+    let Some(turn) = turns::first(connection, chat_id, "queued").await? else {
+        return Ok((Next::Nothing, interrupted));
+    };
+    turns::advance(connection, turn.id, ("queued", "running"), None, now).await?;
+    runs::mark(work, &milestone(&chat, &turn, "RUN_STARTED", Some(&turn.content)), now).await?;
+    let event = ChatEvent::Turn { turn_id: turn.id, status: ChatTurnStatus::Running, error: None };
+    work.append(vec![event.of(chat_id, now)]).await?;
+    Ok((Next::Turn(Box::new((chat, turn))), interrupted))
+}
+
+/// Ends a turn that runs, if it still does.
+async fn end(
+    work: &mut Work<'_>,
+    chat: &ChatRow,
+    turn: &TurnRow,
+    ended: Ended,
+    took: u64,
+    now: i64,
+) -> Result<(), ApiError> {
+    let Ended { end: TurnEnd { outcome, cost, usage }, interrupted } = ended;
+    let (status, error) = match (&outcome, interrupted) {
+        (_, true) => (ChatTurnStatus::Interrupted, Some(INTERRUPTED.to_owned())),
+        (Outcome::Finished, _) => (ChatTurnStatus::Finished, None),
+        (Outcome::Cancelled, _) => (ChatTurnStatus::Cancelled, None),
+        (Outcome::Failed(why), _) => (ChatTurnStatus::Failed, Some(why.replace('\0', ""))),
+    };
+    let steps = ("running", status.as_str());
+    if !turns::advance(work.tx().connection(), turn.id, steps, error.clone(), now).await? {
+        return Ok(());
+    }
+    let kind = match status {
+        ChatTurnStatus::Finished => "RUN_FINISHED",
+        ChatTurnStatus::Cancelled => "RUN_STOPPED",
+        _ => "RUN_FAILED",
+    };
+    runs::mark(work, &milestone(chat, turn, kind, error.as_deref()), now).await?;
+    let turn_id = turn.id;
+    let usage = usage.map(|usage| (usage.input_tokens, usage.output_tokens));
+    let mut events = vec![ChatEvent::Turn { turn_id, status, error: error.clone() }];
+    if error.is_none() {
+        events.push(ChatEvent::Result { turn_id, status, cost, duration_ms: took, usage });
+    }
+    work.append(events.iter().map(|event| event.of(chat.id, now)).collect()).await?;
+    chats::change(work.tx().connection(), chat.id, ChatChange { updated_at: Some(now), ..ChatChange::default() })
+        .await?;
+    Ok(())
+}
+
+fn milestone<'m>(chat: &'m ChatRow, turn: &TurnRow, kind: &'static str, message: Option<&'m str>) -> Milestone<'m> {
+    Milestone { run_id: turn.id, workspace_id: chat.workspace_id, provider: &chat.agent, kind, message }
+}
