@@ -165,7 +165,7 @@ impl Player {
                 output.push('\n');
             }
         }
-        let success = program.supervision.wait().await.is_some_and(|status| status.success());
+        let success = program.supervision.exited().await.is_some_and(|status| status.success());
         if !success {
             output.push_str(program.supervision.last_words().trim_start());
         }

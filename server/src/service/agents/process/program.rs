@@ -11,6 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
 
 use super::Supervisor;
 use super::family::{Family, MARK};
@@ -79,6 +80,8 @@ pub struct Supervision {
     family: Family,
     program: String,
     last_words: Arc<Mutex<VecDeque<u8>>>,
+    /// Reads them.
+    listening: JoinHandle<()>,
     /// Who was there when the turn began.
     settled: HashSet<u32>,
 }
@@ -109,13 +112,13 @@ impl Supervisor {
             return Err(not_started("its input and output are not connected".to_owned()));
         };
         let last_words = Arc::<Mutex<VecDeque<u8>>>::default();
-        tokio::spawn(remember(stderr, last_words.clone()));
+        let listening = tokio::spawn(remember(stderr, last_words.clone()));
         let program = command.program().to_owned();
         let settled = HashSet::new();
         Ok(Program {
             stdin,
             stdout,
-            supervision: Supervision { child: Some(child), family, program, last_words, settled },
+            supervision: Supervision { child: Some(child), family, program, last_words, listening, settled },
         })
     }
 }
@@ -130,8 +133,10 @@ impl Supervision {
         if words.is_empty() { String::new() } else { format!(" It said: {words}") }
     }
 
-    /// Waits for the end of the program, and tells how it ended, if that is known.
-    pub async fn wait(&mut self) -> Option<ExitStatus> {
+    /// Waits until the program has ended, whoever else holds its output open, and tells how, if that is known. Can be dropped
+    /// before it completes.
+    pub async fn exited(&mut self) -> Option<ExitStatus> {
+        // What can't be waited for counts as ended.
         self.child.as_mut()?.wait().await.ok()
     }
 
@@ -141,6 +146,10 @@ impl Supervision {
             Some(child) => tokio::time::timeout(GRACE, child.wait()).await.ok().and_then(Result::ok),
             None => None,
         };
+        // Its words may come after its end; whatever it started may hold them open for ever.
+        if !self.listening.is_finished() {
+            let _ = tokio::time::timeout(GRACE, &mut self.listening).await;
+        }
         let how = status.map_or_else(String::new, |status| format!(" ({status})"));
         AgentError::Ended { how, last_words: self.last_words() }
     }
