@@ -8,6 +8,7 @@ mod acp;
 mod agent;
 mod claude_code;
 mod codex;
+mod dialogue;
 mod known;
 mod mock;
 pub mod process;

@@ -1,0 +1,7 @@
+//! The server's agents over real programs: sessions that were recorded with real agents, and programs that misbehave.
+//!
+//! The programs are the suite's own (`program`), so nothing has to be installed.
+
+mod cancelled;
+mod claude_code;
+mod scripted;
