@@ -4,4 +4,6 @@
 
 mod cancelled;
 mod claude_code;
+mod codex;
+mod misbehaving;
 mod scripted;

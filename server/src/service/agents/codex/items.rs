@@ -1,0 +1,130 @@
+//! What Codex does, as updates and questions.
+
+use std::path::Path;
+
+use flightdeck_api::support::JsonObject;
+use serde_json::{Map, Value, json};
+
+use super::wire::{Approval, Change, Execution, FileChange, Item, McpToolCall, PlanNews};
+use crate::service::agents::dialogue::{between, diff_of, patch, relative, result_of};
+use crate::service::agents::update::{Patch, Progress, Question, Step, ToolCall, ToolResult, Update};
+
+/// As Codex calls the tool that runs commands, and the one that changes files, where it names them.
+const SHELL: &str = "Bash";
+const APPLY_PATCH: &str = "apply_patch";
+
+pub(super) fn plan(news: PlanNews) -> Vec<Step> {
+    let steps = news.plan.into_iter().map(|step| Step {
+        content: step.step,
+        progress: match step.status.as_str() {
+            "completed" => Progress::Completed,
+            "inProgress" => Progress::InProgress,
+            _ => Progress::Pending,
+        },
+    });
+    steps.collect()
+}
+
+/// What is told when it begins something.
+pub(super) fn started(item: Item) -> Vec<Update> {
+    let (status, id, name, input) = match item {
+        Item::CommandExecution(Execution { id, command, cwd, .. }) => {
+            ("Running a command", id, SHELL.to_owned(), json!({ "command": command, "cwd": cwd }))
+        }
+        Item::FileChange(FileChange { id, changes, .. }) => {
+            ("Changing files", id, APPLY_PATCH.to_owned(), json!({ "changes": changes }))
+        }
+        Item::McpToolCall(McpToolCall { id, server, tool, arguments, .. }) => {
+            ("Using a tool", id, format!("mcp__{server}__{tool}"), arguments)
+        }
+        Item::WebSearch { id, query } => ("Searching the web", id, "web_search".to_owned(), json!({ "query": query })),
+        Item::ContextCompaction {} => return vec![Update::Status("Summing up the conversation".to_owned())],
+        Item::AgentMessage { .. } | Item::Other => return Vec::new(),
+    };
+    vec![Update::Status(status.to_owned()), Update::ToolCall(ToolCall { id, name, input: object(input) })]
+}
+
+/// What is told when it has done something.
+pub(super) fn completed(cwd: &Path, item: Item) -> Vec<Update> {
+    match item {
+        Item::CommandExecution(execution) => vec![Update::ToolResult(executed(execution))],
+        Item::FileChange(FileChange { id, changes, status }) => {
+            let is_done = status == "completed";
+            let patches = changes.into_iter().filter(|_| is_done).map(|change| Update::Patch(changed(cwd, change)));
+            let result = ToolResult { id, content: status, is_error: !is_done };
+            patches.chain([Update::ToolResult(result)]).collect()
+        }
+        Item::McpToolCall(McpToolCall { id, status, result, error, .. }) => {
+            let content = error.or(result).map_or_else(String::new, |said| said.to_string());
+            vec![Update::ToolResult(ToolResult { id, content: result_of(content), is_error: status != "completed" })]
+        }
+        Item::WebSearch { id, .. } => {
+            vec![Update::ToolResult(ToolResult { id, content: String::new(), is_error: false })]
+        }
+        Item::AgentMessage { .. } | Item::ContextCompaction {} | Item::Other => Vec::new(),
+    }
+}
+
+fn executed(execution: Execution) -> ToolResult {
+    let Execution { id, status, aggregated_output, exit_code, .. } = execution;
+    let has_failed = status != "completed" || exit_code.is_some_and(|code| code != 0);
+    let said = aggregated_output.filter(|output| !output.is_empty());
+    let content = said.unwrap_or_else(|| match exit_code {
+        Some(0) => String::new(),
+        Some(code) => format!("exit code {code}"),
+        None => status,
+    });
+    ToolResult { id, content: result_of(content), is_error: has_failed }
+}
+
+fn changed(cwd: &Path, Change { path, kind, diff }: Change) -> Patch {
+    let path = relative(cwd, &path);
+    let diff = match kind.r#type.as_str() {
+        "add" => between(&path, None, Some(&diff)),
+        "delete" => between(&path, Some(&diff), None),
+        _ => diff_of(&path, &diff),
+    };
+    patch(path, diff)
+}
+
+/// The question about a command.
+pub(super) fn command_question(approval: Approval) -> Question {
+    let Approval { item_id, command, cwd, reason } = approval;
+    let mut input = object(json!({ "command": command, "cwd": cwd }));
+    if let Some(reason) = &reason {
+        input.insert("reason".to_owned(), Value::String(reason.clone()));
+    }
+    Question {
+        tool_use_id: Some(item_id),
+        tool_name: SHELL.to_owned(),
+        command: command.or(reason).unwrap_or_else(|| "a command that it does not tell".to_owned()),
+        kind: "command".to_owned(),
+        input,
+    }
+}
+
+/// The question about changes of files, which it has told before.
+pub(super) fn change_question(cwd: &Path, approval: Approval, changes: &[Change]) -> Question {
+    let paths: Vec<_> = changes.iter().map(|change| relative(cwd, &change.path)).collect();
+    let mut command = format!("Change {}", if paths.is_empty() { "files".to_owned() } else { paths.join(", ") });
+    let mut input = object(json!({ "changes": changes }));
+    if let Some(reason) = approval.reason {
+        command = format!("{command}: {reason}");
+        input.insert("reason".to_owned(), Value::String(reason));
+    }
+    Question {
+        tool_use_id: Some(approval.item_id),
+        tool_name: APPLY_PATCH.to_owned(),
+        command,
+        kind: "edit".to_owned(),
+        input,
+    }
+}
+
+fn object(value: Value) -> JsonObject {
+    JsonObject(match value {
+        Value::Object(map) => map,
+        Value::Null => Map::new(),
+        other => Map::from_iter([("value".to_owned(), other)]),
+    })
+}
