@@ -33,7 +33,7 @@ pub(super) struct Scene {
 pub(super) enum Action {
     /// The client connects; the code, if it is refused.
     Connect {
-        call: Call,
+        call: Box<Call>,
         refused: Option<String>,
     },
     Send(Value),
@@ -135,7 +135,7 @@ fn scene(value: &Value) -> Result<Scene> {
         Ok(if value.is_null() { Call::default() } else { serde_json::from_value(value.clone())? })
     };
     let action = match (name.as_str(), content) {
-        ("connect", _) => Action::Connect { call: call(content)?, refused },
+        ("connect", _) => Action::Connect { call: Box::new(call(content)?), refused },
         ("send", Value::Object(_)) => Action::Send(content.clone()),
         ("expect", Value::Object(_)) => Action::Expect(vec![content.clone()]),
         ("expect", Value::Array(messages)) => Action::Expect(messages.clone()),

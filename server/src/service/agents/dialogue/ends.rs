@@ -58,7 +58,7 @@ impl Ends {
                     self.is_gone = line.is_none();
                     return line;
                 }
-                () = self.supervision.exited() => self.is_gone = true,
+                _ = self.supervision.exited() => self.is_gone = true,
             }
         }
         tokio::time::timeout(REST, self.lines.next()).await.ok().flatten()
