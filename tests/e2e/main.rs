@@ -1,11 +1,14 @@
 //! Whole journeys through the real programs, started as a person starts them.
 
+mod acp;
+mod agent;
 mod approval;
 mod companion;
 mod companion_cli;
 mod half_open;
 mod killed;
 mod machine;
+mod odd_agents;
 mod replicas;
 mod secrets;
 mod start;
