@@ -9,6 +9,7 @@ mod half_open;
 mod killed;
 mod machine;
 mod odd_agents;
+mod real_agent;
 mod replicas;
 mod secrets;
 mod start;
