@@ -25,7 +25,9 @@ pub(super) fn gist(payload: &Map<String, Value>) -> String {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             format!("{name}: {value}")
         });
-        said.push(pairs.collect::<Vec<_>>().join(" · "));
+        let mut pairs: Vec<_> = pairs.collect();
+        pairs.sort_unstable();
+        said.push(pairs.join(" · "));
     }
     for name in BESIDE {
         if let Some(value) = text(name).filter(|value| !said.iter().any(|known| known == value)) {
