@@ -6,8 +6,10 @@
 mod support;
 
 // The surfaces.
+mod agents;
 mod approvals;
 mod bridge;
+mod chats;
 mod companion;
 mod devices;
 mod health;

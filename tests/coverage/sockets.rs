@@ -17,7 +17,21 @@ struct Exception {
     reason: &'static str,
 }
 
-const EXCEPTIONS: [Exception; 6] = [
+const EXCEPTIONS: [Exception; 8] = [
+    Exception {
+        socket: "chats",
+        aspect: Aspect::Close,
+        what: "overloaded",
+        database: None,
+        reason: "only after half a minute in which history can't be read, by real time",
+    },
+    Exception {
+        socket: "chats",
+        aspect: Aspect::Fault,
+        what: "unavailable",
+        database: Some(Kind::Sqlite),
+        reason: "in SQLite readers read whoever writes, and a full disk is told by the operations",
+    },
     Exception {
         socket: "companion",
         aspect: Aspect::Refusal,

@@ -75,7 +75,8 @@ impl Machine {
         self.start(&["hook", "claude-code", "--timeout", "60"], &input.to_string()).await
     }
 
-    async fn start(&self, arguments: &[&str], input: &str) -> Result<Child> {
+    /// Starts `flightdeck` with an input, and leaves it to itself.
+    pub(crate) async fn start(&self, arguments: &[&str], input: &str) -> Result<Child> {
         let mut child = self.command(arguments)?.spawn().context("starting flightdeck")?;
         let mut stdin = child.stdin.take().context("it has a stdin")?;
         // Whoever does not read its input may close it.

@@ -3,6 +3,7 @@
 mod acp;
 mod agent;
 mod approval;
+mod chats;
 mod companion;
 mod companion_cli;
 mod half_open;

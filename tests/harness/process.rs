@@ -117,6 +117,14 @@ impl ServerProcess {
         self.url.trim_start_matches("http://")
     }
 
+    /// Its process.
+    ///
+    /// # Errors
+    /// It has ended already.
+    pub fn id(&self) -> Result<u32> {
+        self.child.id().context("the server has ended already")
+    }
+
     /// Everything that it has printed.
     #[must_use]
     pub fn output(&self) -> String {
@@ -145,7 +153,7 @@ impl ServerProcess {
     /// # Errors
     /// It has ended already.
     pub async fn signal(&self, name: &str) -> Result<()> {
-        let id = self.child.id().context("the server has ended already")?;
+        let id = self.id()?;
         let status = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status().await?;
         anyhow::ensure!(status.success(), "kill -{name} {id} failed");
         Ok(())

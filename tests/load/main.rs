@@ -4,6 +4,7 @@
 //! acknowledged. `README.md` says how to run them and how to read what they print. Whether an answer is right in every
 //! detail is for the contract tests.
 
+mod chats;
 mod commits;
 mod connection;
 mod echo;
@@ -82,6 +83,7 @@ async fn measure(bench: Bench) -> Result<()> {
         Benchmark::Flat(options) => flat::measure(&bench, options, &mut report).await?,
         Benchmark::Release(options) => release::measure(&bench, options, &mut report).await?,
         Benchmark::Slow => slow::measure(&bench, &mut report).await?,
+        Benchmark::Chats => chats::measure(&bench, &mut report).await?,
         Benchmark::Sockets(options) => sockets::measure(&bench, options, &mut report).await?,
         Benchmark::All => {
             events::measure(&bench, &EventsOptions::default(), &mut report).await?;
@@ -89,6 +91,7 @@ async fn measure(bench: Bench) -> Result<()> {
             flat::measure(&bench, &FlatOptions::default(), &mut report).await?;
             slow::measure(&bench, &mut report).await?;
             sockets::measure(&bench, &SocketOptions::default(), &mut report).await?;
+            chats::measure(&bench, &mut report).await?;
         }
         Benchmark::EchoServer | Benchmark::BareServer | Benchmark::CommitLoop(_) => {
             unreachable!("these never come here")

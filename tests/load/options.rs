@@ -48,6 +48,8 @@ pub(crate) enum Benchmark {
     Slow,
     /// What sockets deliver, how fast, and what they cost.
     Sockets(SocketOptions),
+    /// Many chats whose agents speak at once.
+    Chats,
     /// All of them.
     All,
     /// The bare web framework: one of the things that the server is compared with.

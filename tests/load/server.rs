@@ -80,6 +80,11 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one without rate limits, as a person would who measures it.
     pub(crate) async fn start(bench: &Bench, store: Store) -> Result<Self> {
+        Self::start_with(bench, store, &[]).await
+    }
+
+    /// The same with more settings.
+    pub(crate) async fn start_with(bench: &Bench, store: Store, settings: &[(String, String)]) -> Result<Self> {
         let folder = data_folder(&bench.options)?;
         let postgres = match &bench.options.database {
             Some(url) => Some(Postgres::create(url).await?),
@@ -96,7 +101,8 @@ impl Server {
                 ["EVENTS_PER_MINUTE", "EVENTS_PER_HOUR", "APPROVALS_PER_MINUTE", "DEVICE_REQUESTS_PER_MINUTE"]
                     .map(|limit| (format!("FLIGHTDECK_RATE_{limit}"), "0")),
             )
-            .env("FLIGHTDECK_RATE_PAIRINGS_PER_MINUTE", "0");
+            .env("FLIGHTDECK_RATE_PAIRINGS_PER_MINUTE", "0")
+            .envs(settings.iter().map(|(name, value)| (name, value)));
         if let Store::Sqlite(sync) = store {
             command.env("FLIGHTDECK_SQLITE_SYNC", sync.as_str());
         }

@@ -106,7 +106,7 @@ pub fn routes(services: Services, sockets: &Sockets) -> impl Endpoint<Output = R
         ..
     } = services;
     let chat_sockets = chats::ChatSockets::new(authority.clone(), chats.clone(), streams.clone());
-    let chat_socket = sockets.endpoint(api::sockets::chat::ChatEndpoint::new(Arc::new(chat_sockets)));
+    let chat_socket = sockets.endpoint(api::sockets::chats::ChatsEndpoint::new(Arc::new(chat_sockets)));
     let stream_socket = sockets.endpoint(api::sockets::stream::StreamEndpoint::new(Arc::new(
         stream::StreamSurface::new(authority.clone(), hub_tokens, streams),
     )));
@@ -163,7 +163,7 @@ pub fn routes(services: Services, sockets: &Sockets) -> impl Endpoint<Output = R
         .at(api::sockets::stream::STREAM.address, stream_socket)
         .at(api::sockets::companion::COMPANION.address, companion_socket)
         .at(api::sockets::hub::HUB.address, hub_socket)
-        .at(api::sockets::chat::CHAT.address, chat_socket)
+        .at(api::sockets::chats::CHATS.address, chat_socket)
         .nest_no_strip("/", service)
         .map_to_response()
 }

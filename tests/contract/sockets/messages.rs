@@ -56,7 +56,7 @@ fn misshapen(socket: &Socket) -> Vec<(Value, &'static str)> {
             (json!({"type": "authenticate", "token": null}), "/token"),
             (json!({"type": "ping", "id": 7}), "/id"),
         ],
-        "chat" => vec![
+        "chats" => vec![
             (json!({"type": "subscribe"}), ""),
             (json!({"type": "subscribe", "chatId": 1}), "/chatId"),
             (json!({"type": "subscribe", "chatId": "x", "since_seq": -1}), "/since_seq"),

@@ -28,7 +28,7 @@ pub(super) async fn request(server: &TestServer, socket: &Socket) -> Result<Requ
             Request::socket(format!("/realtime?agent_id={agent_id}&role=ios")).bearer(COMPANION_TOKEN)
         }
         // In production, only devices are let in.
-        "chat" => Request::socket(&*socket.address).bearer(&server.pair().await?.device_token),
+        "chats" => Request::socket(&*socket.address).bearer(&server.pair().await?.device_token),
         "stream" => Request::socket("/v1/stream").bearer(COMPANION_TOKEN),
         _ => Request::socket(&*socket.address),
     })

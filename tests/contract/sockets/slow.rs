@@ -107,7 +107,7 @@ for_each_database! {
 
     async fn who_reads_nothing_is_told_why(database) {
         let cut_off = |name| async move { cut_off(database, name).await.with_context(|| name.to_owned()) };
-        tokio::try_join!(cut_off("stream"), cut_off("companion"), cut_off("hub"))?;
+        tokio::try_join!(cut_off("stream"), cut_off("companion"), cut_off("hub"), cut_off("chats"))?;
     }
 }
 
@@ -139,6 +139,19 @@ async fn cut_off(database: Kind, name: &str) -> Result<()> {
             for _ in 0..count {
                 talking.send(&json!({"type": "event", "event": {"payload": {"content": text}}})).await?;
                 talking.until("event").await?;
+            }
+        }
+        "chats" => {
+            let workspace = server.pair().await?;
+            let id = crate::chats::chat(&workspace).await?;
+            slow = server.open_narrow(&Request::socket("/ws").bearer(&workspace.device_token)).await?;
+            slow.send(&json!({"type": "subscribe", "chatId": id})).await?;
+            slow.until("synced").await?;
+            // A message is shorter than a frame may be.
+            let text = "x".repeat(250_000);
+            for _ in 0..40 {
+                let message = flightdeck_sdk::types::ChatMessageSend::new(text.clone());
+                workspace.device.chats().send_chat_message(&id, &message).await?;
             }
         }
         _ => {

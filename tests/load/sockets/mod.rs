@@ -10,6 +10,7 @@ mod replay;
 mod stalled;
 
 pub(crate) use bare::serve as serve_bare;
+pub(crate) use client::Socket;
 
 use anyhow::Result;
 

@@ -2,7 +2,7 @@
 
 //! The sockets.
 
-pub mod chat;
+pub mod chats;
 mod close_code;
 pub mod companion;
 pub mod hub;
@@ -13,4 +13,4 @@ pub use close_code::CloseCode;
 use crate::support::SocketInfo;
 
 /// Every socket, in the order of the spec.
-pub const SOCKETS: &[&SocketInfo] = &[&chat::CHAT, &companion::COMPANION, &hub::HUB, &stream::STREAM];
+pub const SOCKETS: &[&SocketInfo] = &[&chats::CHATS, &companion::COMPANION, &hub::HUB, &stream::STREAM];

@@ -65,6 +65,7 @@ pub(super) async fn run(places: &Places, flags: Flags, folder: &Path, json: bool
             signature(&mut report, &effective).await;
             device(&mut report, &effective).await;
             companion(&mut report, &effective).await;
+            runnable(&mut report, &effective).await;
         }
         hooks(&mut report, &effective, folder);
     }
@@ -277,6 +278,44 @@ async fn accepted(report: &mut Report, name: &'static str, client: &Client, fix:
             report.fail(name, format!("{} ({})", refusal.message, refusal.code.as_str()), fix);
         }
         Err(error) => report.fail(name, error.to_string(), "try again"),
+    }
+}
+
+/// The agents that the server can run. Those of the machine itself are another matter.
+async fn runnable(report: &mut Report, effective: &Effective) {
+    const NAME: &str = "chats";
+    let client = match effective.connect_device().unwrap_or_else(|| effective.connect_anonymous()) {
+        Ok(client) => client,
+        Err(error) => return report.fail(NAME, format!("{error:#}"), "correct the setting"),
+    };
+    let agents = match tokio::time::timeout(LIMIT, client.agents().list_runnable_agents()).await {
+        Ok(Ok(listed)) => listed.agents,
+        Ok(Err(Error::Api(refusal))) => {
+            let fix = "pair this terminal (`flightdeck pair --self`), and let its workspace in on the server";
+            return report.warn(
+                NAME,
+                format!("this terminal may not talk with the server's agents: {}", refusal.message),
+                fix,
+            );
+        }
+        Ok(Err(error)) => return report.warn(NAME, format!("{error}"), "try again"),
+        Err(_) => return report.warn(NAME, "the server does not say which agents it can run", "try again"),
+    };
+    let names = |usable: bool| {
+        let named = agents.iter().filter(|agent| agent.usable == usable).map(|agent| agent.name.as_str());
+        named.collect::<Vec<_>>().join(", ")
+    };
+    let default = agents.iter().find(|agent| agent.default);
+    match default.filter(|agent| !agent.usable) {
+        Some(agent) => {
+            let problem = agent.problem.clone().unwrap_or_default();
+            report.warn(
+                NAME,
+                format!("chats talk with {}, which is not usable: {problem}", agent.name),
+                "install it on the server's machine",
+            );
+        }
+        None => report.ok(NAME, format!("the server can run {}; not installed there: {}", names(true), names(false))),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A chat's events as messages of its socket.
 
 use flightdeck_api::generated::errors::ErrorCode;
-use flightdeck_api::generated::sockets::chat::ChatServerMessage;
+use flightdeck_api::generated::sockets::chats::ChatsServerMessage;
 use flightdeck_api::generated::types;
 use flightdeck_api::support::Timestamp;
 use uuid::Uuid;
@@ -11,8 +11,8 @@ use crate::store::events::EventRow;
 use crate::surface::convert;
 
 /// An event as a message. `seq` is 0 for one that is not kept.
-pub(super) fn told(chat_id: Uuid, event: ChatEvent, seq: i64) -> ChatServerMessage {
-    use ChatServerMessage as Told;
+pub(super) fn told(chat_id: Uuid, event: ChatEvent, seq: i64) -> ChatsServerMessage {
+    use ChatsServerMessage as Told;
     let chat_id = chat_id.to_string();
     let place = convert::seq(seq);
     match event {
@@ -85,9 +85,9 @@ pub(super) fn told(chat_id: Uuid, event: ChatEvent, seq: i64) -> ChatServerMessa
 }
 
 /// What the inherited protocol says besides, when a turn has failed.
-pub(super) fn failure(chat_id: Uuid, event: &ChatEvent) -> Option<ChatServerMessage> {
+pub(super) fn failure(chat_id: Uuid, event: &ChatEvent) -> Option<ChatsServerMessage> {
     let ChatEvent::Turn { turn_id, error: Some(error), .. } = event else { return None };
-    Some(ChatServerMessage::Error(types::ChatFault {
+    Some(ChatsServerMessage::Error(types::ChatFault {
         error: error.clone(),
         chat_id: Some(chat_id.to_string()),
         turn_id: Some(*turn_id),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_api::generated::sockets::CloseCode;
-use flightdeck_api::generated::sockets::chat::{CHAT, ChatServerMessage, ChatSession};
+use flightdeck_api::generated::sockets::chats::{CHATS, ChatsServerMessage, ChatsSession};
 use flightdeck_api::generated::types;
 use flightdeck_api::support::{ApiError, Fault, FaultKind, Outbox, ServerMessage};
 use uuid::Uuid;
@@ -25,7 +25,7 @@ const HISTORY: usize = 1 << 20;
 const PAUSE: Duration = Duration::from_millis(500);
 const ATTEMPTS: u8 = 60;
 
-type Out = Outbox<ChatServerMessage>;
+type Out = Outbox<ChatsServerMessage>;
 
 /// One connection.
 pub(in crate::surface) struct Session {
@@ -49,7 +49,7 @@ struct Followed {
 
 impl Session {
     pub(super) fn new(services: Arc<Services>, who: Who, guard: Option<Guard>) -> Self {
-        let limits = ReaderLimits { events: CHAT.limits.queue_events, bytes: CHAT.limits.queue_bytes };
+        let limits = ReaderLimits { events: CHATS.limits.queue_events, bytes: CHATS.limits.queue_bytes };
         let mut reader = services.chats.reader(limits);
         let guard = guard.map(|guard| reader.follow(&guard.stream, Start::After(guard.seq)));
         Self { services, who, guard, reader, followed: Vec::new(), failures: 0 }
@@ -75,12 +75,12 @@ impl Session {
                 let messages = rows.iter().filter_map(|row| frame::message(chat_id, row)).collect();
                 let last_seq = convert::seq(last);
                 let history = types::ChatHistory { messages, chat_id: chat_id.to_string(), last_seq, complete };
-                out.send(ChatServerMessage::History(history));
+                out.send(ChatsServerMessage::History(history));
                 last
             }
         };
         self.unfollow(chat_id);
-        if self.followed.len() >= CHAT.limits.subscriptions {
+        if self.followed.len() >= CHATS.limits.subscriptions {
             return Err(ErrorCode::TooManyChats.into());
         }
         let subscription = self.reader.follow(&chat_stream(chat_id), Start::After(start));
@@ -128,11 +128,11 @@ impl Session {
                     followed.say(saying, 0, out);
                 }
                 let synced = types::ChatSynced { chat_id: followed.chat_id.to_string(), seq: convert::seq(seq) };
-                out.send(ChatServerMessage::Synced(synced));
+                out.send(ChatsServerMessage::Synced(synced));
             }
             Item::Gap { subscription, since, next, reason } => {
                 let Some(followed) = find(&mut self.followed, subscription) else { return Ok(()) };
-                out.send(ChatServerMessage::Gap(types::ChatGap {
+                out.send(ChatsServerMessage::Gap(types::ChatGap {
                     chat_id: followed.chat_id.to_string(),
                     since_seq: convert::seq(since),
                     next_seq: convert::seq(next),
@@ -253,10 +253,10 @@ impl Followed {
     }
 }
 
-impl ChatSession for Session {
+impl ChatsSession for Session {
     async fn opened(&mut self, out: &mut Out) -> Result<(), CloseCode> {
         let message = Some("Connected to Flightdeck.".to_owned());
-        out.send(ChatServerMessage::Connected(types::ChatConnected { message }));
+        out.send(ChatsServerMessage::Connected(types::ChatConnected { message }));
         Ok(())
     }
 
@@ -305,7 +305,7 @@ impl ChatSession for Session {
     }
 
     async fn ping(&mut self, message: types::ChatPing, out: &mut Out) -> Result<(), CloseCode> {
-        out.send(ChatServerMessage::Pong(types::ChatPong { id: message.id }));
+        out.send(ChatsServerMessage::Pong(types::ChatPong { id: message.id }));
         Ok(())
     }
 
@@ -316,7 +316,7 @@ impl ChatSession for Session {
         } else {
             tracing::debug!(?kind, path, ?tag, keys = keys.join(", "), "a client's message has a fault");
         }
-        out.send(ChatServerMessage::Error(types::ChatFault {
+        out.send(ChatsServerMessage::Error(types::ChatFault {
             // These are the words that clients have always got.
             error: "Invalid message format".to_owned(),
             chat_id: None,
@@ -361,13 +361,13 @@ fn id_of(chat: &str) -> Result<Uuid, ApiError> {
 /// Tells the client if what it asked for is not done.
 fn refused(done: Result<(), ApiError>, chat_id: String, out: &mut Out) {
     let Err(error) = done else { return };
-    let error = if CHAT.faults.contains(&error.code) {
+    let error = if CHATS.faults.contains(&error.code) {
         error
     } else {
         tracing::error!(code = error.code.as_str(), "refused with a code that the spec does not declare");
         ApiError::new(ErrorCode::Internal)
     };
-    out.send(ChatServerMessage::Error(types::ChatFault {
+    out.send(ChatsServerMessage::Error(types::ChatFault {
         error: error.message,
         chat_id: Some(chat_id),
         turn_id: None,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use flightdeck_api::generated::errors::ErrorCode;
-use flightdeck_api::generated::sockets::chat::{ChatParameters, ChatSocket};
+use flightdeck_api::generated::sockets::chats::{ChatsParameters, ChatsSocket};
 use flightdeck_api::support::{ApiError, Context};
 use uuid::Uuid;
 
@@ -47,10 +47,10 @@ impl Services {
     }
 }
 
-impl ChatSocket for ChatSockets {
+impl ChatsSocket for ChatSockets {
     type Session = Session;
 
-    async fn connect(&self, context: &Context, parameters: ChatParameters) -> Result<Session, ApiError> {
+    async fn connect(&self, context: &Context, parameters: ChatsParameters) -> Result<Session, ApiError> {
         let Services { authority, streams, .. } = &*self.0;
         let token = match parameters.token.as_deref() {
             Some(token) => Some(token),

@@ -5,7 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use async_trait::async_trait;
 use flightdeck_sdk::Client;
-use flightdeck_sdk::generated::sockets::chat::{ChatClientMessage, ChatParameters, ChatProtocol, ChatServerMessage};
+use flightdeck_sdk::generated::sockets::chats::{
+    ChatsClientMessage, ChatsParameters, ChatsProtocol, ChatsServerMessage,
+};
 use flightdeck_sdk::generated::sockets::companion::{
     CompanionClientMessage, CompanionParameters, CompanionProtocol, CompanionServerMessage,
 };
@@ -73,10 +75,10 @@ pub(super) fn connect(
     let text = |name: &str| parameters.get(name).and_then(Value::as_str);
     Ok(match socket {
         "stream" => peer(sockets.stream(), token),
-        "chat" => {
-            let wanted = ChatParameters::default();
+        "chats" => {
+            let wanted = ChatsParameters::default();
             let wanted = text("token").map_or(wanted.clone(), |token| wanted.with_token(token));
-            peer(sockets.chat(&wanted), token)
+            peer(sockets.chats(&wanted), token)
         }
         "companion" => {
             let agent_id = text("agent_id").context("`agent_id` is missing")?.parse()?;
@@ -164,8 +166,8 @@ spoken!(
 );
 
 spoken!(
-    ChatProtocol,
-    ChatClientMessage {
+    ChatsProtocol,
+    ChatsClientMessage {
         "subscribe" => Subscribe,
         "unsubscribe" => Unsubscribe,
         "chat" => Chat,
@@ -173,7 +175,7 @@ spoken!(
         "cancel" => Cancel,
         "ping" => Ping
     },
-    ChatServerMessage {
+    ChatsServerMessage {
         Connected, History, Synced, Gap, UserMessage, AssistantMessage, AgentThought, AgentStatus, Plan, ToolUse, ToolResult,
         Patch, ApprovalRequest, ApprovalResolved, Turn, Result, Error, Deleted, Pong
     }

@@ -4,7 +4,7 @@ mod show;
 mod talk;
 
 use anyhow::{Result, anyhow};
-use flightdeck_sdk::sockets::chat::ChatParameters;
+use flightdeck_sdk::sockets::chats::ChatsParameters;
 use flightdeck_sdk::types::{Chat, ChatCreate, ChatSubscribe};
 use flightdeck_sdk::{Client, Error};
 use uuid::Uuid;
@@ -29,7 +29,7 @@ pub(super) async fn run(scene: &Scene, arguments: ChatArguments) -> Result<()> {
         Some(word) => find(&client, word).await?,
         None => create(&client, &arguments).await?,
     };
-    let mut builder = client.sockets().chat(&ChatParameters::default());
+    let mut builder = client.sockets().chats(&ChatsParameters::default());
     if let Some((token, _)) = &scene.effective.device {
         builder = builder.token(token.clone());
     }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use anyhow::Result;
-use flightdeck_sdk::sockets::chat::ChatServerMessage;
+use flightdeck_sdk::sockets::chats::ChatsServerMessage;
 use flightdeck_sdk::types::{ChatResult, ChatRole, PlanStatus};
 
 use crate::commands::Scene;
@@ -31,10 +31,10 @@ impl<'a> Show<'a> {
         term::remark(&self.beside.paint(Colour::Quiet, &term::line(text)));
     }
 
-    pub(super) fn message(&mut self, message: &ChatServerMessage) -> Result<()> {
+    pub(super) fn message(&mut self, message: &ChatsServerMessage) -> Result<()> {
         let theme = self.scene.theme;
         match message {
-            ChatServerMessage::History(history) => {
+            ChatsServerMessage::History(history) => {
                 if !history.complete {
                     self.remark("what was said before is not shown");
                 }
@@ -44,19 +44,19 @@ impl<'a> Show<'a> {
                 }
                 Ok(())
             }
-            ChatServerMessage::UserMessage(said) => {
+            ChatsServerMessage::UserMessage(said) => {
                 let said = term::block(&said.content, "  ");
                 self.line(&theme.paint(Colour::Strong, &format!("› {}", said.trim_start())))
             }
-            ChatServerMessage::AssistantMessage(piece) => {
+            ChatsServerMessage::AssistantMessage(piece) => {
                 self.text(&piece.content)?;
                 if piece.seq.is_some() { self.end_line() } else { Ok(()) }
             }
-            ChatServerMessage::AgentStatus(status) => {
+            ChatsServerMessage::AgentStatus(status) => {
                 self.remark(&format!("{} …", status.message));
                 Ok(())
             }
-            ChatServerMessage::Plan(plan) => {
+            ChatsServerMessage::Plan(plan) => {
                 for entry in &plan.entries {
                     let (mark, colour) = match entry.status {
                         PlanStatus::Completed => ("✓", Colour::Good),
@@ -67,34 +67,34 @@ impl<'a> Show<'a> {
                 }
                 Ok(())
             }
-            ChatServerMessage::ToolUse(tool) => {
+            ChatsServerMessage::ToolUse(tool) => {
                 let input = serde_json::to_string(&tool.tool_input).unwrap_or_default();
                 let input = term::cut(&term::line(&input), 100);
                 self.line(&theme.paint(Colour::Accent, &format!("⚙ {} {input}", term::line(&tool.tool_name))))
             }
-            ChatServerMessage::ToolResult(result) => {
+            ChatsServerMessage::ToolResult(result) => {
                 let colour = if result.is_error { Colour::Bad } else { Colour::Quiet };
                 self.line(&theme.paint(colour, &term::block(&result.content, "  ")))
             }
-            ChatServerMessage::Patch(patch) => self.line(&term::block(&patch.diff, "  ")),
-            ChatServerMessage::ApprovalRequest(question) => {
+            ChatsServerMessage::Patch(patch) => self.line(&term::block(&patch.diff, "  ")),
+            ChatsServerMessage::ApprovalRequest(question) => {
                 let command = term::block(&question.command, "  ");
                 let head = format!("{} asks ({}):", term::line(&question.tool_name), short(question.approval_id));
                 self.line(&format!("{}\n{command}", theme.paint(Colour::Warning, &head)))?;
                 self.remark("y [note] to allow it, n [note] to refuse; or decide on another device");
                 Ok(())
             }
-            ChatServerMessage::ApprovalResolved(answer) => {
+            ChatsServerMessage::ApprovalResolved(answer) => {
                 let note = answer.note.as_deref().map(|note| format!(": {note}")).unwrap_or_default();
                 self.remark(&format!("{}{note}", answer.status.as_str().to_lowercase()));
                 Ok(())
             }
-            ChatServerMessage::Result(result) => {
+            ChatsServerMessage::Result(result) => {
                 let said = over(result);
                 self.remark(&said);
                 Ok(())
             }
-            ChatServerMessage::Error(fault) => self.line(&theme.paint(Colour::Bad, &term::block(&fault.error, ""))),
+            ChatsServerMessage::Error(fault) => self.line(&theme.paint(Colour::Bad, &term::block(&fault.error, ""))),
             _ => Ok(()),
         }
     }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use anyhow::{Result, anyhow};
 use flightdeck_sdk::runtime::{Ending, Update};
-use flightdeck_sdk::sockets::chat::{ChatProtocol, ChatServerMessage};
+use flightdeck_sdk::sockets::chats::{ChatsProtocol, ChatsServerMessage};
 use flightdeck_sdk::types::{ChatCancelTurn, ChatResearch, ChatSay, ChatTurnStatus};
 use flightdeck_sdk::{Client, Error, Socket};
 use tokio::sync::mpsc;
@@ -21,7 +21,7 @@ use crate::term;
 pub(super) struct Talk<'a> {
     scene: &'a Scene,
     client: Client,
-    socket: Socket<ChatProtocol>,
+    socket: Socket<ChatsProtocol>,
     chat_id: Uuid,
     show: Show<'a>,
     /// The turn that runs.
@@ -36,7 +36,7 @@ pub(super) struct Talk<'a> {
 }
 
 impl<'a> Talk<'a> {
-    pub(super) fn new(scene: &'a Scene, client: Client, socket: Socket<ChatProtocol>, chat_id: Uuid) -> Self {
+    pub(super) fn new(scene: &'a Scene, client: Client, socket: Socket<ChatsProtocol>, chat_id: Uuid) -> Self {
         let show = Show::new(scene);
         Self {
             scene,
@@ -62,7 +62,9 @@ impl<'a> Talk<'a> {
         if let Some(said) = said {
             self.say(said).await?;
         }
-        let mut lines = (!once || std::io::stdin().is_terminal()).then(lines);
+        // A person may type ahead; a program's lines are taken when each is wanted.
+        let person = std::io::stdin().is_terminal();
+        let mut lines = (!once || person).then(lines);
         if !once {
             self.show.remark(&format!("chat {}: say something; Ctrl-C cancels a turn, Ctrl-D leaves", self.chat_id));
         }
@@ -75,7 +77,7 @@ impl<'a> Talk<'a> {
                         return self.failed.map_or(Ok(()), |failure| Err(failure.into()));
                     }
                 }
-                line = next(&mut lines) => match line {
+                line = next(&mut lines), if person || self.mine == 0 || self.asked.is_some() => match line {
                     Some(line) => self.line(&line).await?,
                     // What was said is still answered.
                     None if once || self.mine > 0 => lines = None,
@@ -96,7 +98,7 @@ impl<'a> Talk<'a> {
         self.send(ChatSay::new(self.chat_id.to_string(), text)).await
     }
 
-    async fn send(&self, message: impl Into<flightdeck_sdk::sockets::chat::ChatClientMessage>) -> Result<()> {
+    async fn send(&self, message: impl Into<flightdeck_sdk::sockets::chats::ChatsClientMessage>) -> Result<()> {
         self.socket.send(message).await.map_err(|error| anyhow!("{error}"))
     }
 
@@ -137,7 +139,7 @@ impl<'a> Talk<'a> {
         }
     }
 
-    fn update(&mut self, update: Update<ChatProtocol>) -> Result<()> {
+    fn update(&mut self, update: Update<ChatsProtocol>) -> Result<()> {
         match update {
             Update::Message(message) => self.message(&message),
             Update::Connected { resumed: true } => {
@@ -163,9 +165,9 @@ impl<'a> Talk<'a> {
         }
     }
 
-    fn message(&mut self, message: &ChatServerMessage) -> Result<()> {
+    fn message(&mut self, message: &ChatsServerMessage) -> Result<()> {
         match message {
-            ChatServerMessage::Turn(turn) => match turn.status {
+            ChatsServerMessage::Turn(turn) => match turn.status {
                 ChatTurnStatus::Running => self.running = Some(turn.turn_id),
                 ChatTurnStatus::Queued | ChatTurnStatus::Cancelling => {}
                 _ => {
@@ -176,16 +178,16 @@ impl<'a> Talk<'a> {
                     self.failed = (!done).then(|| Failure::new(Exit::Failed, said));
                 }
             },
-            ChatServerMessage::ApprovalRequest(question) => self.asked = Some(question.approval_id),
-            ChatServerMessage::ApprovalResolved(answer) => {
+            ChatsServerMessage::ApprovalRequest(question) => self.asked = Some(question.approval_id),
+            ChatsServerMessage::ApprovalResolved(answer) => {
                 self.asked = self.asked.filter(|asked| *asked != answer.approval_id);
             }
             // Something that was said was refused; a turn that failed has a turn.
-            ChatServerMessage::Error(fault) if fault.turn_id.is_none() => {
+            ChatsServerMessage::Error(fault) if fault.turn_id.is_none() => {
                 let action = fault.action.as_deref().unwrap_or_default();
                 return Err(Failure::new(Exit::Failed, format!("{} {action}", fault.error)).into());
             }
-            ChatServerMessage::Deleted(_) => return Err(Failure::new(Exit::Failed, "the chat is deleted").into()),
+            ChatsServerMessage::Deleted(_) => return Err(Failure::new(Exit::Failed, "the chat is deleted").into()),
             _ => {}
         }
         if self.scene.json { as_json(message) } else { self.show.message(message) }
@@ -193,11 +195,11 @@ impl<'a> Talk<'a> {
 }
 
 /// One message, for programs: as it is on the wire.
-fn as_json(message: &ChatServerMessage) -> Result<()> {
+fn as_json(message: &ChatsServerMessage) -> Result<()> {
     macro_rules! value {
         ($($variant:ident)+) => {
             match message {
-                $(ChatServerMessage::$variant(message) => serde_json::to_value(message)?,)+
+                $(ChatsServerMessage::$variant(message) => serde_json::to_value(message)?,)+
                 _ => return Ok(()),
             }
         };

@@ -2,7 +2,7 @@
 
 //! The sockets.
 
-pub mod chat;
+pub mod chats;
 mod close_code;
 pub mod companion;
 pub mod hub;
@@ -46,7 +46,7 @@ impl Sockets<'_> {
     /// space.
     ///
     /// `GET /ws`
-    pub fn chat(&self, parameters: &chat::ChatParameters) -> SocketBuilder<chat::ChatProtocol> {
+    pub fn chats(&self, parameters: &chats::ChatsParameters) -> SocketBuilder<chats::ChatsProtocol> {
         SocketBuilder::new(self.client, parameters.query())
     }
 

@@ -1,0 +1,152 @@
+//! Chats with agents that have programs: what is left of them when a turn is cancelled, when the server is killed, and
+//! when a person talks from a terminal.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use flightdeck_tests::database::TestDatabase;
+use flightdeck_tests::{Kind, RawSocket, Request, ServerProcess, for_each_database};
+use serde_json::{Value, json};
+
+use crate::machine::{Machine, said};
+
+/// A program that starts another one, which leaves its group and its parent, and waits for an hour.
+const WANDERING: &str = "setsid sh -c 'sleep 3600 & wait' & sleep 3600";
+
+/// A script for the mock whose agent runs that without asking; anything else it says back.
+fn script(folder: &Path, mark: &str) -> Result<String> {
+    let path = folder.join("script.toml");
+    let command = json!(["sh", "-c", format!("{mark}=1; export {mark}; {WANDERING}")]);
+    let text = format!(
+        "turns = [{{ when = 'work', steps = [{{ say = 'I begin.' }}, {{ run = {{ command = {command} }} }}] }}, \
+         {{ steps = [{{ say = 'You said: {{prompt}}' }}] }}]"
+    );
+    std::fs::write(&path, text)?;
+    Ok(path.display().to_string())
+}
+
+/// Processes that carry a mark in their environment.
+fn marked(mark: &str) -> Vec<u32> {
+    let wanted = format!("{mark}=1");
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    ids.filter(|id: &u32| {
+        let environment = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+    })
+    .collect()
+}
+
+async fn until_processes(mark: &str, wanted: impl Fn(usize) -> bool) -> Result<Duration> {
+    let begun = Instant::now();
+    loop {
+        let found = marked(mark);
+        if wanted(found.len()) {
+            return Ok(begun.elapsed());
+        }
+        ensure!(begun.elapsed() < Duration::from_secs(20), "these processes are there: {found:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn call(process: &ServerProcess, request: &Request) -> Result<Value> {
+    request.send(process.address()).await?.success()
+}
+
+/// A new chat, and a connection that follows it.
+async fn chat(process: &ServerProcess, database: Kind) -> Result<(String, RawSocket)> {
+    let chat = call(process, &Request::post("/api/chats", &json!({}))).await?;
+    let id = chat["id"].as_str().context("a chat has an id")?.to_owned();
+    let socket = follow(process, database, &id, Value::Null).await?;
+    Ok((id, socket))
+}
+
+async fn follow(process: &ServerProcess, database: Kind, id: &str, since: Value) -> Result<RawSocket> {
+    let socket = flightdeck_tests::socket::document::socket("chats");
+    let mut opened = RawSocket::open(process.address(), &Request::socket("/ws"), socket, database).await?.socket()?;
+    opened.expect("connected").await?;
+    opened.send(&json!({"type": "subscribe", "chatId": id, "since_seq": since})).await?;
+    Ok(opened)
+}
+
+fn say(id: &str, content: &str) -> Value {
+    json!({"type": "chat", "chatId": id, "content": content})
+}
+
+for_each_database! {
+    async fn a_killed_server_leaves_no_program_and_the_chat_goes_on(database) {
+        let folder = tempfile::tempdir()?;
+        let mark = format!("FLIGHTDECK_TEST_{}", uuid::Uuid::new_v4().simple());
+        let script = script(folder.path(), &mark)?;
+        let store = TestDatabase::create(database).await?;
+        let settings = [("FLIGHTDECK_MOCK_SCRIPT", script.as_str())];
+        let mut process = ServerProcess::on(&store, &settings).await?;
+        let (id, mut socket) = chat(&process, database).await?;
+        socket.until("synced").await?;
+        socket.send(&say(&id, "work")).await?;
+        socket.send(&say(&id, "and then this")).await?;
+        // The shell, the one that left, and both that sleep.
+        until_processes(&mark, |count| count >= 4).await?;
+        process.kill().await?;
+        until_processes(&mark, |count| count == 0).await?;
+
+        let process = ServerProcess::on(&store, &settings).await?;
+        let mut socket = follow(&process, database, &id, json!(0)).await?;
+        let failed = socket.until("error").await?;
+        ensure!(failed["error"].as_str().is_some_and(|text| text.contains("went away")), "{failed}");
+        // What waited is done now, and so is what comes next.
+        socket.until("result").await?;
+        socket.send(&say(&id, "hello")).await?;
+        socket.until("result").await?;
+        let messages = call(&process, &Request::get(format!("/api/chats/{id}/messages"))).await?;
+        let said: Vec<_> = messages.as_array().into_iter().flatten().filter_map(|it| it["content"].as_str()).collect();
+        ensure!(
+            said == ["work", "and then this", "I begin.", "You said: and then this", "hello", "You said: hello"],
+            "{said:?}"
+        );
+        let turns = call(&process, &Request::get(format!("/api/chats/{id}/turns"))).await?;
+        let statuses: Vec<_> =
+            turns["turns"].as_array().into_iter().flatten().filter_map(|it| it["status"].as_str()).collect();
+        ensure!(statuses == ["interrupted", "finished", "finished"], "{statuses:?}");
+    }
+
+    async fn a_cancelled_turn_ends_within_a_second_with_its_programs(database) {
+        let folder = tempfile::tempdir()?;
+        let mark = format!("FLIGHTDECK_TEST_{}", uuid::Uuid::new_v4().simple());
+        let script = script(folder.path(), &mark)?;
+        let store = TestDatabase::create(database).await?;
+        let process = ServerProcess::on(&store, &[("FLIGHTDECK_MOCK_SCRIPT", script.as_str())]).await?;
+        let (id, mut socket) = chat(&process, database).await?;
+        socket.until("synced").await?;
+        socket.send(&say(&id, "work")).await?;
+        until_processes(&mark, |count| count >= 4).await?;
+        let begun = Instant::now();
+        socket.send(&json!({"type": "cancel", "chatId": id})).await?;
+        let result = socket.until("result").await?;
+        let told = begun.elapsed();
+        until_processes(&mark, |count| count == 0).await?;
+        let gone = begun.elapsed();
+        ensure!(result["status"] == "cancelled" && result["success"] == false, "{result}");
+        ensure!(told < Duration::from_secs(1) && gone < Duration::from_secs(1), "it took {told:?}, and {gone:?}");
+        socket.send(&say(&id, "hello")).await?;
+        ensure!(socket.until("result").await?["success"] == true, "the chat does not go on");
+    }
+}
+
+for_each_database! {
+    /// From a terminal: a message, its answer, a question that the person allows, and the list.
+    async fn a_person_talks_from_a_terminal(database) {
+        let store = TestDatabase::create(database).await?;
+        let process = ServerProcess::on(&store, &[]).await?;
+        let machine = Machine::new(process.url())?;
+        machine.run(&["pair", "--self"]).await?;
+        let answer = machine.run(&["chat", "hello", "there"]).await?;
+        ensure!(answer.contains("You said: hello there"), "{answer}");
+        let list = machine.json(&["chat", "--list"]).await?;
+        ensure!(list[0]["title"] == "hello there", "{list}");
+        let asking = machine.start(&["chat", "--chat", "last"], "run echo one-$((1+1))\ny go on\n").await?;
+        let said = said(asking, "chat").await?;
+        ensure!(said.contains("one-2") && said.contains("That is done."), "{said}");
+    }
+}
