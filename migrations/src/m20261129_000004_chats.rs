@@ -67,6 +67,8 @@ fn tables() -> Vec<TableCreateStatement> {
             .col(big_integer("created_at"))
             .col(big_integer_null("started_at"))
             .col(big_integer_null("ended_at"))
+            // Of one that runs.
+            .col(big_integer_null("cancel_requested_at"))
             .foreign_key(ForeignKey::create().from("turns", "chat_id").to("chats", "id"))
             .take(),
     ]

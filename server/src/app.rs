@@ -132,6 +132,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         limits: chats::Limits {
             folder: config.data_dir.join("chats"),
             queued: config.chat_queue,
+            agents: config.max_agents,
             idle: Duration::from_secs(config.agent_idle_seconds),
             silence: Duration::from_secs(config.agent_silence_seconds),
         },
@@ -152,6 +153,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         tokio::spawn(upkeep::run(log.clone(), authority.clone(), clock.clone())),
         tokio::spawn(log::keep(log.clone(), retention, clock.clone())),
         tokio::spawn(chats::attend(chats.clone(), heard)),
+        tokio::spawn(chats::tend(chats.clone())),
+        tokio::spawn(chats::remove_deleted(chats.clone())),
         tokio::spawn(companion::sweep(companion.clone(), clock.clone())),
         tokio::spawn({
             let sockets = sockets.clone();

@@ -56,18 +56,18 @@ for_each_database! {
         ))?;
         let server = TestServer::with(TestOptions::new(database).set("FLIGHTDECK_MOCK_SCRIPT", path)).await?;
         let workspace = server.pair().await?;
-        let chats = try_join_all((0..CHATS).map(|number| {
-            let (server, workspace) = (&server, &workspace);
-            async move {
-                let chat = workspace.device.chats().create_chat(&ChatCreate::default()).await?;
-                let request = Request::socket("/ws").bearer(&workspace.device_token);
-                let mut socket = server.open(&request).await?;
-                socket.send(&json!({"type": "subscribe", "chatId": chat.id})).await?;
-                socket.until("synced").await?;
-                anyhow::Ok((socket, chat.id, format!("chat {number}")))
-            }
-        }))
-        .await?;
+        let open = async |number: usize| {
+            let chat = workspace.device.chats().create_chat(&ChatCreate::default()).await?;
+            let request = Request::socket("/ws").bearer(&workspace.device_token);
+            let mut socket = server.open(&request).await?;
+            socket.send(&json!({"type": "subscribe", "chatId": chat.id})).await?;
+            socket.until("synced").await?;
+            anyhow::Ok((socket, chat.id, format!("chat {number}")))
+        };
+        let mut chats = Vec::new();
+        for number in 0..CHATS {
+            chats.push(open(number).await?);
+        }
         let talks = chats.into_iter().map(async |(mut socket, id, prompt)| {
             socket.send(&json!({"type": "chat", "chatId": id, "content": prompt})).await?;
             listen(socket, &format!("{prompt}-").repeat(PIECES)).await.with_context(|| prompt)

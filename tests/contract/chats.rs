@@ -111,10 +111,20 @@ for_each_database! {
             socket.send(&message).await?;
         }
         socket.until("error").await?;
+        let other = json!({"type": "chat", "chatId": id, "content": "plan", "client_msg_id": "m-1"});
+        socket.send(&other).await?;
+        ensure!(socket.until("error").await?["code"] == "idempotency_key_reused", "it was taken for the same");
         socket.send(&say(id, "fail")).await?;
         socket.until("error").await?;
         let turns = workspace.device.chats().list_chat_turns(&id).await?.turns;
         ensure!(turns.len() == 2, "{turns:?}");
+        // Another device counts by itself.
+        let mut other = connect(&server, &workspace).await?;
+        let mut local = server.open(&Request::socket("/ws")).await?;
+        local.expect("connected").await?;
+        local.send(&message).await?;
+        other.send(&json!({"type": "subscribe", "chatId": id})).await?;
+        socket.until("user_message").await?;
     }
 
     async fn who_unsubscribes_hears_nothing_more(database) {
@@ -129,6 +139,34 @@ for_each_database! {
         other.until("error").await?;
         socket.send(&json!({"type": "ping"})).await?;
         socket.expect("pong").await?;
+    }
+
+    /// Whatever else rings, an agent that has nothing to do ends in time, and the next message starts it again.
+    async fn an_idle_agent_is_ended(database) {
+        let server = TestServer::start(database).await?;
+        let workspace = server.pair().await?;
+        let id = chat(&workspace).await?;
+        let mut socket = follow(&server, &workspace, id).await?;
+        let starts = async |socket: &mut RawSocket| {
+            socket.send(&say(id, "plan")).await?;
+            let mut started = false;
+            loop {
+                let (name, message) = socket.recv().await?;
+                started |= name == "agent_status" && message["message"] == "Starting the agent";
+                if name == "result" {
+                    return anyhow::Ok(started);
+                }
+            }
+        };
+        ensure!(starts(&mut socket).await? && !starts(&mut socket).await?, "it starts once");
+        // The default: half an hour, in steps in which everything is looked after.
+        for _ in 0..190 {
+            server.advance(std::time::Duration::from_secs(10));
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        // The connection was silent for too long.
+        let mut socket = follow(&server, &workspace, id).await?;
+        ensure!(starts(&mut socket).await?, "it is still there");
     }
 
     /// A turn is a run: it is listed as one, and so is what its agent asks.

@@ -1,5 +1,6 @@
 //! Who may run agents on this server: that is, programs on its machine.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use flightdeck_api::generated::errors::ErrorCode;
@@ -48,10 +49,11 @@ pub struct AgentCaller {
 }
 
 impl AgentAccess {
-    /// As the settings say. In development, where nobody but this machine is let in, they may say nothing.
+    /// As the settings say. In development, on an address that only this machine reaches, they may say nothing.
     #[must_use]
-    pub fn new(environment: Environment, allowed: &[AgentWorkspace]) -> Self {
-        if allowed.contains(&AgentWorkspace::Any) || (allowed.is_empty() && environment == Environment::Development) {
+    pub fn new(environment: Environment, host: IpAddr, allowed: &[AgentWorkspace]) -> Self {
+        let private = environment == Environment::Development && host.is_loopback();
+        if allowed.contains(&AgentWorkspace::Any) || (allowed.is_empty() && private) {
             return Self::Everybody;
         }
         let ids = allowed.iter().filter_map(|entry| match entry {
@@ -115,14 +117,18 @@ mod tests {
     #[test]
     fn nobody_in_production_unless_said() {
         let one = Uuid::from_u128(1);
-        let access = |environment, text: &str| {
+        let access = |environment, host: &str, text: &str| {
             let entries: Result<Vec<AgentWorkspace>, _> = text.split_terminator(',').map(str::parse).collect();
-            AgentAccess::new(environment, &entries.expect("they are entries"))
+            AgentAccess::new(environment, host.parse().expect("an address"), &entries.expect("they are entries"))
         };
-        assert_eq!(access(Environment::Development, ""), AgentAccess::Everybody);
-        assert_eq!(access(Environment::Production, ""), AgentAccess::Workspaces(Vec::new()));
-        assert_eq!(access(Environment::Production, "*"), AgentAccess::Everybody);
-        assert_eq!(access(Environment::Development, &one.to_string()), AgentAccess::Workspaces(vec![one]));
+        let nobody = AgentAccess::Workspaces(Vec::new());
+        assert_eq!(access(Environment::Development, "127.0.0.1", ""), AgentAccess::Everybody);
+        // Whoever reaches it can pair.
+        assert_eq!(access(Environment::Development, "0.0.0.0", ""), nobody);
+        assert_eq!(access(Environment::Production, "127.0.0.1", ""), nobody);
+        assert_eq!(access(Environment::Production, "0.0.0.0", "*"), AgentAccess::Everybody);
+        let only_one = AgentAccess::Workspaces(vec![one]);
+        assert_eq!(access(Environment::Development, "::1", &one.to_string()), only_one);
         assert!("everybody".parse::<AgentWorkspace>().is_err());
     }
 

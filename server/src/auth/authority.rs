@@ -58,7 +58,7 @@ impl Authority {
             development: config.environment == Environment::Development,
             server_secret: config.hmac_secret.clone(),
             companion_token: CompanionToken::new(config.companion_token.clone()),
-            agent_access: AgentAccess::new(config.environment, &config.agent_workspaces),
+            agent_access: AgentAccess::new(config.environment, config.host, &config.agent_workspaces),
         }))
     }
 

@@ -77,6 +77,7 @@ pub(super) fn check(config: &Config) -> Result<(), Refused> {
         ("FLIGHTDECK_AGENT_IDLE_SECONDS", config.agent_idle_seconds),
         ("FLIGHTDECK_AGENT_SILENCE_SECONDS", config.agent_silence_seconds),
         ("FLIGHTDECK_CHAT_QUEUE", config.chat_queue),
+        ("FLIGHTDECK_MAX_AGENTS", config.max_agents as u64),
         ("FLIGHTDECK_MAX_CONNECTIONS", config.max_connections as u64),
         ("FLIGHTDECK_MAX_SOCKETS", config.max_sockets as u64),
     ] {

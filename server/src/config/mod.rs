@@ -128,7 +128,8 @@ pub struct Config {
     pub mock_script: Option<PathBuf>,
 
     /// The workspaces, by id, whose devices may run agents on this server, and so programs on its machine; `*` stands for all.
-    /// In development everybody who is let in may, in production nobody unless said. Separated by commas.
+    /// In development everybody may as long as HOST is
+    /// this machine's own address; otherwise nobody unless said. Separated by commas.
     #[arg(long, env = "FLIGHTDECK_AGENT_WORKSPACES", value_delimiter = ',', value_name = "IDS")]
     pub agent_workspaces: Vec<AgentWorkspace>,
 
@@ -152,6 +153,10 @@ pub struct Config {
     /// A turn in which the agent gives no sign of life for so many seconds, and waits for no answer, has failed.
     #[arg(long, env = "FLIGHTDECK_AGENT_SILENCE_SECONDS", default_value_t = 3_600, value_name = "N")]
     pub agent_silence_seconds: u64,
+
+    /// Agents that run at once; the turns of further ones wait, and agents that wait for a message give way.
+    #[arg(long, env = "FLIGHTDECK_MAX_AGENTS", default_value_t = 256, value_name = "N")]
+    pub max_agents: usize,
 
     /// Messages that may wait in one chat.
     #[arg(long, env = "FLIGHTDECK_CHAT_QUEUE", default_value_t = 100, value_name = "N")]

@@ -104,17 +104,29 @@ pub async fn hold<C: ConnectionTrait>(
     Ok(done.rows_affected == 1)
 }
 
-/// Keeps every chat that `server` has until `until`.
+/// Keeps every chat that `server` has until `until`, and returns them, with whether each is deleted.
 ///
 /// # Errors
 /// If the database can't be reached.
-pub async fn keep<C: ConnectionTrait>(connection: &C, server: Uuid, until: i64) -> Result<(), StoreError> {
-    chat::Entity::update_many()
+pub async fn keep<C: ConnectionTrait>(
+    connection: &C,
+    server: Uuid,
+    until: i64,
+) -> Result<Vec<(Uuid, bool)>, StoreError> {
+    let kept = chat::Entity::update_many()
         .col_expr(chat::Column::HeldUntil, Expr::value(until))
         .filter(chat::Column::HeldBy.eq(server))
-        .exec(connection)
+        .exec_with_returning(connection)
         .await?;
-    Ok(())
+    Ok(kept.into_iter().map(|chat| (chat.id, chat.deleted_at.is_some())).collect())
+}
+
+/// Whether `server` has this chat.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn is_held<C: ConnectionTrait>(connection: &C, id: Uuid, server: Uuid) -> Result<bool, StoreError> {
+    Ok(chat::Entity::find_by_id(id).filter(chat::Column::HeldBy.eq(server)).one(connection).await?.is_some())
 }
 
 /// Gives a chat that `server` has to whoever wants it.
@@ -144,13 +156,21 @@ pub async fn release_all<C: ConnectionTrait>(connection: &C) -> Result<(), Store
     Ok(())
 }
 
-/// A chat that is deleted and not yet removed, and that no server has at `now`.
+/// The chats that are deleted and not yet removed, and that no server has at `now`, at most `limit`.
 ///
 /// # Errors
 /// If the database can't be reached.
-pub async fn deleted<C: ConnectionTrait>(connection: &C, now: i64) -> Result<Option<ChatRow>, StoreError> {
+pub async fn deleted<C: ConnectionTrait>(connection: &C, now: i64, limit: u64) -> Result<Vec<Uuid>, StoreError> {
     let free = Condition::any().add(chat::Column::HeldBy.is_null()).add(chat::Column::HeldUntil.lt(now));
-    Ok(chat::Entity::find().filter(chat::Column::DeletedAt.is_not_null()).filter(free).limit(1).one(connection).await?)
+    Ok(chat::Entity::find()
+        .select_only()
+        .column(chat::Column::Id)
+        .filter(chat::Column::DeletedAt.is_not_null())
+        .filter(free)
+        .limit(limit)
+        .into_tuple()
+        .all(connection)
+        .await?)
 }
 
 /// Removes a chat that nothing refers to any more.

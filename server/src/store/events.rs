@@ -256,10 +256,10 @@ pub async fn last_of_kinds<C: ConnectionTrait>(
             .filter(event::Column::Seq.lt(before))
             .filter(event::Column::Kind.is_in(kinds.iter().copied()))
             .order_by_desc(event::Column::Seq)
-            .limit(STRETCH_OF_KINDS)
+            .limit(if bytes == 0 { 1 } else { STRETCH_OF_KINDS })
             .all(connection)
             .await?;
-        let last = (rows.len() as u64) < STRETCH_OF_KINDS;
+        let last = bytes > 0 && (rows.len() as u64) < STRETCH_OF_KINDS;
         for row in rows {
             taken += row.payload.len();
             if taken > bytes && !found.is_empty() {
@@ -268,8 +268,8 @@ pub async fn last_of_kinds<C: ConnectionTrait>(
             before = row.seq;
             found.push(row);
         }
-        if last {
-            return Ok((found, true));
+        if last || bytes == 0 {
+            return Ok((found, last));
         }
     }
 }

@@ -93,6 +93,37 @@ pub async fn advance<C: ConnectionTrait>(
     Ok(done.rows_affected == 1)
 }
 
+/// Notes that somebody wants a turn that runs to end; says whether that is news.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn ask_to_end<C: ConnectionTrait>(connection: &C, id: Uuid, now: i64) -> Result<bool, StoreError> {
+    let done = turn::Entity::update_many()
+        .col_expr(turn::Column::CancelRequestedAt, Expr::value(now))
+        .filter(turn::Column::Id.eq(id))
+        .filter(turn::Column::Status.eq("running"))
+        .filter(turn::Column::CancelRequestedAt.is_null())
+        .exec(connection)
+        .await?;
+    Ok(done.rows_affected == 1)
+}
+
+/// The turns that run in these chats and are to end, each with its chat.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn ending<C: ConnectionTrait>(connection: &C, chats: &[Uuid]) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
+    Ok(turn::Entity::find()
+        .select_only()
+        .columns([turn::Column::ChatId, turn::Column::Id])
+        .filter(turn::Column::ChatId.is_in(chats.iter().copied()))
+        .filter(turn::Column::Status.eq("running"))
+        .filter(turn::Column::CancelRequestedAt.is_not_null())
+        .into_tuple()
+        .all(connection)
+        .await?)
+}
+
 #[derive(FromQueryResult)]
 struct Count {
     chat_id: Uuid,

@@ -48,6 +48,7 @@ pub const CHATS: SocketInfo = SocketInfo {
     faults: &[
         ErrorCode::Internal,
         ErrorCode::Unavailable,
+        ErrorCode::IdempotencyKeyReused,
         ErrorCode::RateLimited,
         ErrorCode::NotJson,
         ErrorCode::UnknownMessage,

@@ -3,8 +3,10 @@
 //! The log tells; what it may not have told is looked up. A server holds the chats whose agents it runs, and renews that
 //! while it lives. What a server that is gone has left, another one takes up.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use flightdeck_api::support::ApiError;
@@ -16,13 +18,17 @@ use uuid::Uuid;
 
 use super::event::{ChatEvent, chat_of};
 use super::live::Live;
-use super::{Chats, remove, runner};
+use super::{Chats, runner};
 use crate::log::{CommitListener, Committed, Work};
 use crate::store::{DatabaseKind, chats, turns};
 
-/// For how long a chat is held, in milliseconds, and how often that is renewed.
-pub(super) const HELD: i64 = 30_000;
-const RENEWED: i64 = 10_000;
+/// For how long a chat is held, in milliseconds, and how often that is renewed. What a server that was killed has left is taken
+/// up after that time; clocks of servers that share a database must agree far better.
+pub(super) const HELD: i64 = 15_000;
+const RENEWED: i64 = 3_000;
+
+/// After so long without being renewed, what is held counts as lost: earlier than another server may take it.
+const DOUBTFUL: Duration = Duration::from_secs(12);
 
 /// Chats that nobody attends to, taken up at once.
 const UNATTENDED: u64 = 1_000;
@@ -32,6 +38,8 @@ const UNATTENDED: u64 = 1_000;
 pub(super) struct Desks {
     desks: DashMap<Uuid, Arc<Desk>>,
     pub(super) leaving: CancellationToken,
+    /// Something may not have been told.
+    missed: Notify,
     pub(super) tasks: TaskTracker,
 }
 
@@ -43,6 +51,10 @@ pub(super) struct Desk {
     pub(super) live: Live,
     /// The chat is deleted.
     pub(super) gone: CancellationToken,
+    /// Another server may have the chat.
+    pub(super) lost: CancellationToken,
+    /// Whether this server has had the chat: before that, it can't be lost.
+    pub(super) is_held: AtomicBool,
     turn: Mutex<CurrentTurn>,
 }
 
@@ -81,6 +93,16 @@ impl Desk {
 impl Desks {
     pub(super) fn find(&self, chat_id: Uuid) -> Option<Arc<Desk>> {
         self.desks.get(&chat_id).map(|desk| desk.clone())
+    }
+
+    /// Gives up those chats that this server has had.
+    fn lose(&self, is_lost: impl Fn(Uuid) -> bool) {
+        for desk in &self.desks {
+            if desk.is_held.load(Ordering::Acquire) && is_lost(*desk.key()) {
+                tracing::warn!(chat_id = %desk.key(), "another server may have this chat; its agent is ended here");
+                desk.lost.cancel();
+            }
+        }
     }
 
     pub(super) fn clear(&self, chat_id: Uuid) {
@@ -148,8 +170,21 @@ impl CommitListener for Signals {
     }
 }
 
-/// Attends to chats until dropped.
+/// Passes on what the log tells about chats, until dropped.
 pub async fn attend(chats: Chats, Heard(mut heard): Heard) {
+    while let Some(signal) = heard.recv().await {
+        let desk = |chat_id| chats.0.desks.find(chat_id);
+        match signal {
+            Signal::Said(chat_id) => chats.wake(chat_id),
+            Signal::Cancelled(chat_id, turn_id) => _ = desk(chat_id).map(|desk| desk.cancel(turn_id)),
+            Signal::Deleted(chat_id) => _ = desk(chat_id).map(|desk| desk.gone.cancel()),
+            Signal::Missed => chats.0.desks.missed.notify_one(),
+        }
+    }
+}
+
+/// Renews what this server holds, and takes up what nobody attends to, until dropped.
+pub async fn tend(chats: Chats) {
     if chats.0.store.kind() == DatabaseKind::Sqlite {
         // Whoever held a chat is gone: one server has the file at a time.
         let released = chats.0.log.transact(None, |work: &mut Work<'_>| {
@@ -160,29 +195,18 @@ pub async fn attend(chats: Chats, Heard(mut heard): Heard) {
         }
     }
     let clock = chats.0.clock.clone();
-    chats.look_around().await;
-    let mut round = clock.sleep_until(clock.now() + RENEWED);
+    let mut renewed = Instant::now();
     loop {
+        match chats.look_around().await {
+            Ok(()) => renewed = Instant::now(),
+            Err(error) => tracing::warn!(%error, "could not look after the chats; will try again"),
+        }
+        if renewed.elapsed() > DOUBTFUL {
+            chats.0.desks.lose(|_| true);
+        }
         tokio::select! {
-            signal = heard.recv() => match signal {
-                Some(Signal::Said(chat_id)) => chats.wake(chat_id),
-                Some(Signal::Cancelled(chat_id, turn_id)) => {
-                    if let Some(desk) = chats.0.desks.find(chat_id) {
-                        desk.cancel(turn_id);
-                    }
-                }
-                Some(Signal::Deleted(chat_id)) => {
-                    if let Some(desk) = chats.0.desks.find(chat_id) {
-                        desk.gone.cancel();
-                    }
-                }
-                Some(Signal::Missed) => chats.look_around().await,
-                None => return,
-            },
-            () = &mut round => {
-                chats.look_around().await;
-                round = clock.sleep_until(clock.now() + RENEWED);
-            }
+            () = clock.sleep_until(clock.now() + RENEWED) => {}
+            () = chats.0.desks.missed.notified() => {}
         }
     }
 }
@@ -190,7 +214,7 @@ pub async fn attend(chats: Chats, Heard(mut heard): Heard) {
 impl Chats {
     /// Makes sure that somebody works on a chat.
     pub(super) fn wake(&self, chat_id: Uuid) {
-        let Desks { desks, leaving, tasks } = &self.0.desks;
+        let Desks { desks, leaving, tasks, .. } = &self.0.desks;
         if leaving.is_cancelled() {
             return;
         }
@@ -202,27 +226,31 @@ impl Chats {
         desk.bell.notify_one();
     }
 
-    /// Renews what this server holds, takes up what nobody attends to, and removes what is deleted.
-    async fn look_around(&self) {
+    async fn look_around(&self) -> Result<(), ApiError> {
         let (server, now) = (self.0.server, self.0.clock.now());
-        let looked = async {
-            if !self.0.desks.desks.is_empty() {
-                let renewed = self.0.log.transact(None, move |work: &mut Work<'_>| {
-                    Box::pin(async move {
-                        chats::keep(work.tx().connection(), server, now + HELD).await.map_err(ApiError::from)
-                    })
-                });
-                renewed.await?;
+        let Desks { desks, .. } = &self.0.desks;
+        let here: Vec<Uuid> = desks.iter().map(|desk| *desk.key()).collect();
+        if !here.is_empty() {
+            let kept = self.0.log.transact(None, move |work: &mut Work<'_>| {
+                Box::pin(async move {
+                    chats::keep(work.tx().connection(), server, now + HELD).await.map_err(ApiError::from)
+                })
+            });
+            let kept: HashMap<Uuid, bool> = kept.await?.into_iter().collect();
+            self.0.desks.lose(|chat_id| here.contains(&chat_id) && !kept.contains_key(&chat_id));
+            // What may not have been told.
+            for (chat_id, _) in kept.iter().filter(|(_, deleted)| **deleted) {
+                let _ = self.0.desks.find(*chat_id).map(|desk| desk.gone.cancel());
             }
-            let unattended = turns::unattended(self.0.store.reader(), now, UNATTENDED).await?;
-            unattended.into_iter().for_each(|chat_id| self.wake(chat_id));
-            // One that was missed while something else was told.
-            self.0.desks.desks.iter().for_each(|desk| desk.bell.notify_one());
-            remove::deleted(self).await
-        };
-        if let Err(error) = looked.await {
-            tracing::warn!(%error, "could not look after the chats; will try again");
+            let kept: Vec<Uuid> = kept.into_keys().collect();
+            for (chat_id, turn_id) in turns::ending(self.0.store.reader(), &kept).await? {
+                let _ = self.0.desks.find(chat_id).map(|desk| desk.cancel(turn_id));
+            }
+            desks.iter().for_each(|desk| desk.bell.notify_one());
         }
+        let unattended = turns::unattended(self.0.store.reader(), now, UNATTENDED).await?;
+        unattended.into_iter().for_each(|chat_id| self.wake(chat_id));
+        Ok(())
     }
 
     /// Ends all agents, because the server goes away: turns that run are interrupted.

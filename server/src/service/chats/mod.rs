@@ -12,6 +12,7 @@ mod remove;
 pub mod research;
 mod runner;
 mod say;
+mod seats;
 mod turn;
 
 use std::path::PathBuf;
@@ -34,13 +35,15 @@ use crate::store::turns::{self, TurnRow};
 use crate::store::workspaces::{self, Scope, WorkspaceRow};
 use crate::store::{Store, StoreError, events, facts, streams};
 
-pub use desk::{Signals, attend};
+pub use desk::{Signals, attend, tend};
 pub use event::{ChatEvent, chat_stream};
 pub use live::Saying;
+pub use remove::remove_deleted;
 pub use say::{Said, Saying as Say, claim_of};
 
 use desk::Desks;
 use research::Research;
+use seats::Seats;
 
 /// Chats that are listed at once.
 const LISTED: u64 = 1_000;
@@ -69,6 +72,7 @@ struct Parts {
     /// Names this server among those that share the database.
     server: Uuid,
     desks: Desks,
+    seats: Seats,
 }
 
 /// What chats may take.
@@ -78,6 +82,8 @@ pub struct Limits {
     pub folder: PathBuf,
     /// Messages that may wait in one chat.
     pub queued: u64,
+    /// Agents that run at once.
+    pub agents: usize,
     /// After this long without a message, an agent is ended; the next message starts it again.
     pub idle: Duration,
     /// After this long without a sign of a turn, it has failed.
@@ -116,8 +122,8 @@ impl Chats {
     #[must_use]
     pub fn new(foundation: Foundation) -> Self {
         let Foundation { store, log, clock, agents, approvals, research, limits } = foundation;
-        let (server, desks) = (Uuid::new_v4(), Desks::default());
-        Self(Arc::new(Parts { store, log, clock, agents, approvals, research, limits, server, desks }))
+        let (server, desks, seats) = (Uuid::new_v4(), Desks::default(), Seats::new(limits.agents));
+        Self(Arc::new(Parts { store, log, clock, agents, approvals, research, limits, server, desks, seats }))
     }
 
     /// Creates a chat.
@@ -238,6 +244,15 @@ impl Chats {
     #[must_use]
     pub fn saying(&self, id: Uuid) -> Option<Saying> {
         self.0.desks.find(id)?.live.look()
+    }
+
+    /// The last message of the agent up to `seq`: what a client that is there has.
+    ///
+    /// # Errors
+    /// If the database can't be reached.
+    pub async fn last_said(&self, id: Uuid, seq: i64) -> Result<Option<EventRow>, ApiError> {
+        let (reader, stream) = (self.0.store.reader(), chat_stream(id));
+        Ok(events::last_of_kinds(reader, &stream, &event::MESSAGES[1..], seq, 0).await?.0.into_iter().next())
     }
 
     /// Fails unless the caller may see the chat.

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_api::generated::types::{ApprovalRequest, ApprovalStatus};
 use flightdeck_api::support::{ApiError, JsonObject};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Chats;
+use super::desk::Desk;
 use super::event::ChatEvent;
 use crate::service::agents::update::{Answer, Permission, Question};
 use crate::service::approvals::{self, Asked, Waited};
@@ -30,6 +32,7 @@ const EVIDENCE: usize = 60_000;
 pub(super) struct Asking {
     pub(super) chats: Chats,
     pub(super) chat: ChatRow,
+    pub(super) desk: Arc<Desk>,
     pub(super) turn_id: Uuid,
     pub(super) cwd: String,
     /// The turn is to end.
@@ -41,9 +44,9 @@ pub(super) struct Asking {
 impl Asking {
     /// Asks, waits, and answers. A turn that ends takes its question back.
     pub(super) async fn ask(self, permission: Permission) {
-        let Permission { question, answer } = permission;
+        let Permission { question, mut answer } = permission;
         self.open.fetch_add(1, Ordering::Relaxed);
-        let answered = self.answer(question).await.unwrap_or_else(|error| {
+        let answered = self.answer(question, &mut answer).await.unwrap_or_else(|error| {
             tracing::warn!(chat_id = %self.chat.id, %error, "could not ask what an agent wants to know");
             (Answer::Withdrawn, None)
         });
@@ -58,17 +61,23 @@ impl Asking {
         }
     }
 
-    async fn answer(&self, question: Question) -> Result<(Answer, Option<Uuid>), ApiError> {
+    async fn answer(
+        &self,
+        question: Question,
+        waits: &mut oneshot::Sender<Answer>,
+    ) -> Result<(Answer, Option<Uuid>), ApiError> {
         let (approvals, turn_id) = (&self.chats.0.approvals, self.turn_id);
         let (tool_name, command) = (cut(&question.tool_name, NAME), cut(&question.command, COMMAND));
         let Asked { approval_id, expires_at, .. } = self.request(question).await?;
         let asked = ChatEvent::ApprovalRequest { turn_id, approval_id, tool_name, command, expires_at };
-        self.chats.record(self.chat.id, asked).await;
+        self.chats.record(&self.desk, self.chat.id, asked).await;
         let waited = loop {
             let wait = async { Ok::<_, ApiError>(approvals.wait(&Scope::All, approval_id, WAIT).await?.end().await) };
             let waited = tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => self.withdraw(approval_id).await?,
+                // The agent does not want to know any more.
+                () = waits.closed() => self.withdraw(approval_id).await?,
                 waited = wait => waited?,
             };
             if waited.status != approvals::PENDING {
@@ -80,7 +89,7 @@ impl Asking {
         };
         let status = waited.status.parse().unwrap_or(ApprovalStatus::Expired);
         let resolved = ChatEvent::ApprovalResolved { turn_id, approval_id, status, note: waited.note.clone() };
-        self.chats.record(self.chat.id, resolved).await;
+        self.chats.record(&self.desk, self.chat.id, resolved).await;
         let answer = match status {
             ApprovalStatus::Approved => Answer::Allow { note: waited.note },
             ApprovalStatus::Denied => Answer::Deny { note: waited.note },

@@ -14,6 +14,10 @@ use crate::store::{streams, turns};
 /// Events removed in one transaction: whoever writes meanwhile should not wait for all of them.
 const EVENTS: i64 = 2_000;
 
+/// Chats looked up at once, and the time between two looks, in milliseconds.
+const CHATS: u64 = 100;
+const EVERY: i64 = 10_000;
+
 impl Chats {
     /// Deletes a chat: its agent ends, and what was said is forgotten.
     ///
@@ -39,38 +43,59 @@ impl Chats {
     }
 }
 
-/// Removes what is left of deleted chats that nobody works on any more.
-pub(super) async fn deleted(chats: &Chats) -> Result<(), ApiError> {
-    while let Some(chat) = chats::deleted(chats.0.store.reader(), chats.0.clock.now()).await? {
-        let id = chat.id;
+/// Removes what is left of deleted chats that nobody works on any more, until dropped.
+pub async fn remove_deleted(chats: Chats) {
+    let clock = chats.0.clock.clone();
+    loop {
+        clock.sleep_until(clock.now() + EVERY).await;
+        let deleted = match chats::deleted(chats.0.store.reader(), clock.now(), CHATS).await {
+            Ok(deleted) => deleted,
+            Err(error) => {
+                tracing::warn!(%error, "could not look for deleted chats; will try again");
+                continue;
+            }
+        };
+        for id in deleted {
+            if let Err(error) = remove(&chats, id).await {
+                tracing::warn!(chat_id = %id, %error, "could not remove a deleted chat; will try again");
+            }
+        }
+    }
+}
+
+async fn remove(chats: &Chats, id: Uuid) -> Result<(), ApiError> {
+    loop {
         let stream = streams::find(chats.0.store.reader(), &chat_stream(id)).await?;
         let whole = stream.as_ref().is_none_or(|stream| stream.last_seq - stream.first_seq < EVENTS);
-        chats
-            .0
-            .log
-            .transact(None, move |work: &mut Work<'_>| {
-                let stream = stream.clone();
-                Box::pin(async move {
-                    let connection = work.tx().connection();
-                    if let Some(stream) = stream {
-                        let first = if whole { stream.last_seq + 1 } else { stream.first_seq + EVENTS };
-                        streams::trim(connection, stream.id, first).await?;
-                        if whole {
-                            streams::remove(connection, stream.id).await?;
-                        }
-                    }
+        let removed = chats.0.log.transact(None, move |work: &mut Work<'_>| {
+            let stream = stream.clone();
+            Box::pin(async move {
+                let connection = work.tx().connection();
+                if let Some(stream) = stream {
+                    let first = if whole { stream.last_seq + 1 } else { stream.first_seq + EVENTS };
+                    streams::trim(connection, stream.id, first).await?;
                     if whole {
-                        turns::remove(connection, id).await?;
-                        chats::remove(connection, id).await?;
+                        streams::remove(connection, stream.id).await?;
                     }
-                    Ok::<_, ApiError>(())
-                })
+                }
+                if whole {
+                    turns::remove(connection, id).await?;
+                    chats::remove(connection, id).await?;
+                }
+                Ok::<_, ApiError>(())
             })
-            .await?;
+        });
+        removed.await?;
         if whole {
-            // A research's repository is the person's; the chat's own folder goes with it.
-            let _ = tokio::fs::remove_dir_all(chats.folder(id)).await;
+            break;
         }
+    }
+    // A research's repository is the person's; the chat's own folder goes with it.
+    match tokio::fs::remove_dir_all(chats.folder(id)).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(chat_id = %id, %error, "could not remove a deleted chat's folder");
+        }
+        _ => {}
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use flightdeck_api::generated::types::ChatTurnStatus;
 use flightdeck_api::support::ApiError;
@@ -10,6 +11,7 @@ use uuid::Uuid;
 use super::Chats;
 use super::desk::{Desk, HELD};
 use super::event::ChatEvent;
+use super::seats::Seat;
 use super::turn::{Ended, Performance};
 use crate::log::Work;
 use crate::service::agents::Agent;
@@ -45,44 +47,62 @@ enum Next {
 
 /// Works until there is nothing to do for a while.
 pub(super) async fn run(chats: Chats, chat_id: Uuid, desk: Arc<Desk>) {
-    let mut seated = None;
+    let mut seated: Option<(Seated, Seat)> = None;
     let clock = chats.0.clock.clone();
     let leaving = chats.0.desks.leaving.clone();
     let idle = i64::try_from(chats.0.limits.idle.as_millis()).unwrap_or(i64::MAX);
-    let elsewhere = loop {
-        if leaving.is_cancelled() || desk.gone.is_cancelled() {
-            break false;
+    // From the end of the last turn on, whatever else rings meanwhile.
+    let mut idle_until = i64::MAX;
+    let ended = |desk: &Desk| leaving.is_cancelled() || desk.gone.is_cancelled() || desk.lost.is_cancelled();
+    let holds = loop {
+        if ended(&desk) {
+            break !desk.lost.is_cancelled();
         }
-        let wait = match chats.next_turn(chat_id).await {
+        let seat = match &mut seated {
+            Some(_) => None,
+            None => tokio::select! {
+                seat = chats.0.seats.take() => Some(seat),
+                () = desk.gone.cancelled() => continue,
+                () = leaving.cancelled() => continue,
+            },
+        };
+        let until = match chats.next_turn(chat_id).await {
             Ok(Next::Turn(next)) => {
+                desk.is_held.store(true, Ordering::Release);
                 let (chat, turn) = *next;
-                chats.work_on(chat, turn, &desk, &mut seated).await;
+                let (agent, seat) = seated.take().map_or((None, seat), |(agent, seat)| (Some(agent), Some(seat)));
+                let agent = chats.work_on(chat, turn, &desk, agent).await;
+                seated = agent.zip(seat);
+                idle_until = clock.now().saturating_add(idle);
                 continue;
             }
-            Ok(Next::Nothing) if seated.is_some() => idle,
-            Ok(Next::Nothing | Next::Gone) => break false,
-            Ok(Next::Elsewhere) => break true,
+            Ok(Next::Nothing) if seated.is_some() => idle_until,
+            Ok(Next::Nothing | Next::Gone) => break true,
+            Ok(Next::Elsewhere) => break false,
             Err(error) => {
                 tracing::warn!(%chat_id, %error, "could not look for a chat's next turn; will try again");
-                PAUSE
+                clock.now().saturating_add(PAUSE)
             }
         };
+        drop(seat);
         tokio::select! {
             () = desk.bell.notified() => {}
-            () = clock.sleep_until(clock.now().saturating_add(wait)) => if wait == idle { break false },
+            () = clock.sleep_until(until) => if until == idle_until { break true },
+            () = chats.0.seats.wanted(), if seated.is_some() => break true,
             () = desk.gone.cancelled() => {}
+            () = desk.lost.cancelled() => {}
             () = leaving.cancelled() => {}
         }
     };
-    if let Some(Seated { agent, .. }) = seated.take() {
+    if let Some((Seated { agent, .. }, _)) = seated.take() {
         agent.close().await;
     }
-    if !elsewhere && let Err(error) = chats.let_go(chat_id).await {
+    if holds && let Err(error) = chats.let_go(chat_id).await {
         tracing::debug!(%chat_id, %error, "could not let go of a chat; others wait until its time is up");
     }
     chats.0.desks.clear(chat_id);
     // Somebody may have said something after the last look; whoever rang then found this desk.
-    if !elsewhere && matches!(turns::first(chats.0.store.reader(), chat_id, "queued").await, Ok(Some(_))) {
+    if holds && matches!(turns::first(chats.0.store.reader(), chat_id, "queued").await, Ok(Some(_))) {
         chats.wake(chat_id);
     }
 }
@@ -95,8 +115,10 @@ impl Chats {
             self.0.log.transact(None, move |work: &mut Work<'_>| Box::pin(next_turn(work, chat_id, server, now)));
         let (next, interrupted) = taken.await?;
         for turn_id in interrupted {
-            // Nobody would act on the answers any more.
-            self.0.approvals.withdraw_all_of(turn_id).await?;
+            // Nobody would act on the answers any more. What can't be taken back now expires.
+            if let Err(error) = self.0.approvals.withdraw_all_of(turn_id).await {
+                tracing::warn!(%turn_id, %error, "could not take back what an interrupted turn asked");
+            }
         }
         Ok(next)
     }
@@ -111,16 +133,22 @@ impl Chats {
         released.await
     }
 
-    /// Does one turn, and writes down how it ended.
-    async fn work_on(&self, chat: ChatRow, turn: TurnRow, desk: &Arc<Desk>, seated: &mut Option<Seated>) {
+    /// Does one turn, and writes down how it ended. Gives the agent that can go on with the next one.
+    async fn work_on(
+        &self,
+        chat: ChatRow,
+        turn: TurnRow,
+        desk: &Arc<Desk>,
+        mut agent: Option<Seated>,
+    ) -> Option<Seated> {
         let begun = self.0.clock.monotonic();
         let cancel = desk.begin(turn.id);
         let performance = Performance::new(self, &chat, &turn, desk, cancel);
-        let ended = performance.perform(seated).await;
+        let ended = performance.perform(&mut agent).await;
         desk.end();
         let took = u64::try_from((self.0.clock.monotonic() - begun).as_millis()).unwrap_or(u64::MAX);
         // A turn that is over must be known to be over: nothing else of the chat goes on before.
-        loop {
+        while !desk.lost.is_cancelled() {
             match self.finish(&chat, &turn, &ended, took).await {
                 Ok(()) => break,
                 Err(error) => tracing::warn!(chat_id = %chat.id, %error, "could not end a turn; will try again"),
@@ -128,21 +156,27 @@ impl Chats {
             let clock = &self.0.clock;
             tokio::select! {
                 () = clock.sleep_until(clock.now() + PAUSE) => {}
+                () = desk.lost.cancelled() => {}
                 // The next server finds a turn that nobody works on.
                 () = self.0.desks.leaving.cancelled() => break,
             }
         }
         desk.live.clear();
+        agent
     }
 
     async fn finish(&self, chat: &ChatRow, turn: &TurnRow, ended: &Ended, took: u64) -> Result<(), ApiError> {
         let (chat, turn, ended, now) = (chat.clone(), turn.clone(), ended.clone(), self.0.clock.now());
+        let server = self.0.server;
         self.0
             .log
             .transact(None, move |work: &mut Work<'_>| {
                 let (chat, turn, ended) = (chat.clone(), turn.clone(), ended.clone());
                 Box::pin(async move {
-                    end(work, &chat, &turn, ended, took, now).await?;
+                    // Who has taken the chat has ended the turn.
+                    if chats::is_held(work.tx().connection(), chat.id, server).await? {
+                        end(work, &chat, &turn, ended, took, now).await?;
+                    }
                     Ok::<_, ApiError>(())
                 })
             })
@@ -155,7 +189,7 @@ impl Chats {
     /// If there can't be such a place; the text is for the person.
     pub(super) async fn place(&self, chat: &ChatRow, turn: &TurnRow) -> Result<(PathBuf, String), String> {
         if let Some(repo_name) = &turn.repo_name {
-            return self.0.research.prepare(&turn.content, repo_name).await;
+            return self.0.research.prepare(chat.workspace_id, &turn.content, repo_name).await;
         }
         let cwd = chat.cwd.as_ref().map_or_else(|| self.folder(chat.id), PathBuf::from);
         make_folder(&cwd).await?;
@@ -202,7 +236,7 @@ async fn next_turn(work: &mut Work<'_>, chat_id: Uuid, server: Uuid, now: i64) -
         return Ok((Next::Nothing, interrupted));
     };
     turns::advance(connection, turn.id, ("queued", "running"), None, now).await?;
-    runs::mark(work, &milestone(&chat, &turn, "RUN_STARTED", Some(&turn.content)), now).await?;
+    runs::mark(work, &milestone(&chat, &turn, "RUN_STARTED", None), now).await?;
     let event = ChatEvent::Turn { turn_id: turn.id, status: ChatTurnStatus::Running, error: None };
     work.append(vec![event.of(chat_id, now)]).await?;
     Ok((Next::Turn(Box::new((chat, turn))), interrupted))

@@ -4,13 +4,14 @@ use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_api::generated::types::ChatTurnStatus;
 use flightdeck_api::support::ApiError;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::event::ChatEvent;
 use super::research::slug;
 use super::{Chats, idempotency};
 use crate::log::{NonceGuard, Work};
-use crate::store::chats::{self, ChatChange};
+use crate::store::chats::{self, ChatChange, ChatRow};
 use crate::store::idempotency::Claim;
 use crate::store::turns::{self, TurnRow};
 use crate::store::workspaces::Scope;
@@ -61,14 +62,14 @@ impl Saying {
     }
 }
 
-/// The claim of a message that has its sender's own id. `caller` keeps the ids of different callers apart.
+/// The claim of a message that has its sender's own id. `sender` keeps the ids of different senders apart.
 #[must_use]
-pub fn claim_of(chat_id: Uuid, client_msg_id: Option<&str>) -> Option<Claim> {
+pub fn claim_of(chat_id: Uuid, sender: &str, client_msg_id: Option<&str>, saying: &Saying) -> Option<Claim> {
+    let said = [saying.kind(), saying.content(), saying.repo_name().as_deref().unwrap_or_default()].join("\0");
     client_msg_id.map(|id| Claim {
-        scope: format!("chats/{chat_id}"),
+        scope: format!("chats/{chat_id}:{sender}"),
         key: id.to_owned(),
-        // Whatever the message says: its id alone decides.
-        request_digest: [0; 32],
+        request_digest: Sha256::digest(said).into(),
         lifetime: REMEMBERED,
     })
 }
@@ -92,10 +93,12 @@ impl Chats {
             .transact(nonce, move |work: &mut Work<'_>| {
                 let (scope, saying, claim) = (scope.clone(), saying.clone(), claim.clone());
                 Box::pin(async move {
+                    let chat = chats::find(work.tx().connection(), chat_id, &scope).await?;
+                    let chat = chat.ok_or_else(|| ApiError::new(ErrorCode::ChatNotFound))?;
                     if let Some(answer) = idempotency::known(work, claim.as_ref()).await? {
                         return serde_json::from_slice(&answer).map_err(|_| ErrorCode::Internal.into());
                     }
-                    let said = said(work, &scope, chat_id, &saying, most, now).await?;
+                    let said = said(work, &chat, &saying, most, now).await?;
                     let answer = serde_json::to_vec(&said).map_err(|_| ApiError::new(ErrorCode::Internal))?;
                     idempotency::remember(work, claim.as_ref(), &answer, now).await?;
                     Ok::<_, ApiError>(said)
@@ -139,7 +142,7 @@ impl Chats {
                         ];
                         work.append(events.iter().map(|event| event.of(chat_id, now)).collect()).await?;
                         turn = TurnRow { status: "cancelled".to_owned(), ended_at: Some(now), ..turn };
-                    } else if turn.status == "running" {
+                    } else if turns::ask_to_end(work.tx().connection(), turn.id, now).await? {
                         work.append(vec![ChatEvent::CancelRequested { turn_id: turn.id }.of(chat_id, now)]).await?;
                     }
                     Ok::<_, ApiError>(turn)
@@ -149,17 +152,8 @@ impl Chats {
     }
 }
 
-async fn said(
-    work: &mut Work<'_>,
-    scope: &Scope,
-    chat_id: Uuid,
-    saying: &Saying,
-    most: u64,
-    now: i64,
-) -> Result<Said, ApiError> {
-    let connection = work.tx().connection();
-    let chat = chats::find(connection, chat_id, scope).await?;
-    let chat = chat.ok_or_else(|| ApiError::new(ErrorCode::ChatNotFound))?;
+async fn said(work: &mut Work<'_>, chat: &ChatRow, saying: &Saying, most: u64, now: i64) -> Result<Said, ApiError> {
+    let (connection, chat_id) = (work.tx().connection(), chat.id);
     let (running, queued) = turns::open(connection, &[chat_id]).await?.remove(&chat_id).unwrap_or_default();
     if queued >= most {
         return Err(ErrorCode::ChatQueueFull.into());
@@ -186,6 +180,7 @@ async fn said(
         created_at: now,
         started_at: None,
         ended_at: None,
+        cancel_requested_at: None,
     };
     turns::insert(work.tx().connection(), row).await?;
     Ok(Said { message_id, turn_id, seq, queued: running + queued })

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_api::support::{ApiError, JsonObject};
 use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::desk::Desk;
 use super::event::{ChatEvent, PlanStep};
@@ -18,14 +20,24 @@ use super::{Chats, question};
 use crate::log::Work;
 use crate::service::agents::AgentError;
 use crate::service::agents::update::{Outcome, Progress, TurnEnd, Update};
-use crate::store::chats::ChatRow;
+use crate::store::chats::{self, ChatRow};
 use crate::store::turns::TurnRow;
 
 /// Text that is announced at once, in bytes: what an agent says while the last piece is announced goes together.
 const PIECE: usize = 8 << 10;
 
 /// How long an agent has to end a turn that is cancelled; then it is ended itself.
-const CANCELLED: Duration = Duration::from_millis(850);
+const CANCELLED: Duration = Duration::from_millis(750);
+
+/// Questions of one turn that may wait.
+const QUESTIONS: usize = 64;
+
+/// Bytes of a thought, and of a line or name.
+const THOUGHT: usize = 16 << 10;
+const LINE: usize = 1_000;
+
+/// Steps of a plan that are told.
+const STEPS: usize = 200;
 
 /// Bytes of a tool's input that are told.
 const INPUT: usize = 64 << 10;
@@ -77,17 +89,16 @@ impl<'p> Performance<'p> {
 
     /// Works on it to its end. The agent stays seated if it can go on with another turn.
     pub(super) async fn perform(mut self, seated: &mut Option<Seated>) -> Ended {
-        let (cwd, prompt) = match self.chats.place(self.chat, self.turn).await {
-            Ok(place) => place,
-            Err(why) => return Ended::with(Outcome::Failed(why)),
+        let (cwd, prompt) = match self.unless_stopped(self.chats.place(self.chat, self.turn)).await {
+            Ok(Ok(place)) => place,
+            Ok(Err(why)) => return Ended::with(Outcome::Failed(why)),
+            Err(stopped) => return stopped,
         };
         let ended = match self.unless_stopped(self.seat(seated, &cwd, &prompt)).await {
             Ok(Ok(())) => self.follow(seated, &cwd).await,
             Ok(Err(error)) => Ended::with(Outcome::Failed(error.to_string())),
-            Err(stopped) => {
-                // What was half started is ended by being dropped.
-                stopped
-            }
+            // What was half started is ended by being dropped.
+            Err(stopped) => stopped,
         };
         if ended.interrupted
             && let Some(Seated { agent, .. }) = seated.take()
@@ -106,6 +117,7 @@ impl<'p> Performance<'p> {
         tokio::select! {
             biased;
             () = self.chats.0.desks.leaving.cancelled() => Err(Ended::interrupted()),
+            () = self.desk.lost.cancelled() => Err(Ended::interrupted()),
             () = self.cancel.cancelled() => Err(Ended::with(Outcome::Cancelled)),
             () = self.desk.gone.cancelled() => Err(Ended::with(Outcome::Cancelled)),
             done = step => Ok(done),
@@ -140,7 +152,8 @@ impl<'p> Performance<'p> {
         let Some(present) = seated else { return Ended::interrupted() };
         let agent = &mut *present.agent;
         let silence = self.chats.0.limits.silence;
-        let (leaving, gone) = (self.chats.0.desks.leaving.clone(), self.desk.gone.clone());
+        let leaving = self.chats.0.desks.leaving.clone();
+        let (gone, lost) = (self.desk.gone.clone(), self.desk.lost.clone());
         let mut until = Instant::now() + silence;
         let mut waiting: Option<Result<Update, AgentError>> = None;
         let mut cancelled = false;
@@ -154,6 +167,7 @@ impl<'p> Performance<'p> {
             let update = tokio::select! {
                 biased;
                 () = leaving.cancelled() => break Ended::interrupted(),
+                () = lost.cancelled() => break Ended::interrupted(),
                 () = gone.cancelled() => break Ended::with(Outcome::Cancelled),
                 () = self.cancel.cancelled(), if !cancelled => {
                     cancelled = true;
@@ -163,7 +177,9 @@ impl<'p> Performance<'p> {
                 }
                 () = tokio::time::sleep_until(until) => {
                     if cancelled {
-                        break Ended::with(Outcome::Cancelled);
+                        // It does not listen, so it gets no time to end by itself.
+                        *seated = None;
+                        return Ended::with(Outcome::Cancelled);
                     }
                     if self.open.load(Ordering::Relaxed) == 0 {
                         let why = format!("The agent gave no sign of life for {} seconds.", silence.as_secs());
@@ -208,13 +224,18 @@ impl<'p> Performance<'p> {
         ended
     }
 
-    async fn say(&self, text: &str) {
+    async fn say(&self, mut text: &str) {
         let turn_id = self.turn.id;
-        let long = self.desk.live.add(turn_id, text, |message_id, offset| {
-            self.announce(&ChatEvent::AssistantMessage { turn_id, message_id, content: text.to_owned(), offset });
-        });
-        if long {
-            self.flush().await;
+        while !text.is_empty() {
+            let (piece, rest) = text.split_at(text.floor_char_boundary(PIECE.min(text.len())));
+            let long = self.desk.live.add(turn_id, piece, |message_id, offset| {
+                let content = piece.to_owned();
+                self.announce(&ChatEvent::AssistantMessage { turn_id, message_id, content, offset });
+            });
+            if long {
+                self.flush().await;
+            }
+            text = rest;
         }
     }
 
@@ -228,20 +249,27 @@ impl<'p> Performance<'p> {
     }
 
     fn status(&self, message: &str) {
-        self.announce(&ChatEvent::AgentStatus { turn_id: self.turn.id, message: message.to_owned() });
+        let message = clipped(message.to_owned(), LINE);
+        self.announce(&ChatEvent::AgentStatus { turn_id: self.turn.id, message });
     }
 
     async fn tell(&mut self, update: Update, cwd: &Path) {
         let turn_id = self.turn.id;
         let event = match update {
             Update::Status(message) => return self.status(&message),
-            Update::Thought(content) => return self.announce(&ChatEvent::AgentThought { turn_id, content }),
+            Update::Thought(content) => {
+                let content = clipped(content, THOUGHT);
+                return self.announce(&ChatEvent::AgentThought { turn_id, content });
+            }
             Update::EndOfText => return self.flush().await,
+            // Dropped, it counts as withdrawn.
+            Update::Permission(_) if self.open.load(Ordering::Relaxed) >= QUESTIONS => return,
             Update::Permission(permission) => {
                 self.flush().await;
                 let asking = question::Asking {
                     chats: self.chats.clone(),
                     chat: self.chat.clone(),
+                    desk: self.desk.clone(),
                     turn_id,
                     cwd: cwd.to_string_lossy().into_owned(),
                     cancel: self.cancel.clone(),
@@ -251,8 +279,8 @@ impl<'p> Performance<'p> {
                 return;
             }
             Update::Plan(steps) => {
-                let entries = steps.into_iter().map(|step| PlanStep {
-                    content: step.content,
+                let entries = steps.into_iter().take(STEPS).map(|step| PlanStep {
+                    content: clipped(step.content, LINE),
                     status: match step.progress {
                         Progress::Pending => "pending",
                         Progress::InProgress => "in_progress",
@@ -264,13 +292,14 @@ impl<'p> Performance<'p> {
             }
             Update::ToolCall(call) => {
                 let tool_input = bounded(call.input);
-                ChatEvent::ToolUse { turn_id, tool_id: call.id, tool_name: call.name, tool_input }
+                let (tool_id, tool_name) = (clipped(call.id, LINE), clipped(call.name, LINE));
+                ChatEvent::ToolUse { turn_id, tool_id, tool_name, tool_input }
             }
             Update::ToolResult(result) => {
-                let (tool_id, content, is_error) = (result.id, result.content, result.is_error);
+                let (tool_id, content, is_error) = (clipped(result.id, LINE), result.content, result.is_error);
                 ChatEvent::ToolResult { turn_id, tool_id, content, is_error }
             }
-            Update::Patch(patch) => ChatEvent::Patch { turn_id, path: patch.path, diff: patch.diff },
+            Update::Patch(patch) => ChatEvent::Patch { turn_id, path: clipped(patch.path, LINE), diff: patch.diff },
             // Handled where the turn is followed.
             Update::Text(_) | Update::Session(_) | Update::TurnEnd(_) => return,
         };
@@ -283,22 +312,36 @@ impl<'p> Performance<'p> {
     }
 
     async fn record(&self, event: ChatEvent) {
-        self.chats.record(self.chat.id, event).await;
+        self.chats.record(self.desk, self.chat.id, event).await;
     }
 }
 
 impl Chats {
-    /// Appends an event to a chat, however long that takes; only a server that goes away gives up.
-    pub(super) async fn record(&self, chat_id: uuid::Uuid, event: ChatEvent) {
-        let clock = &self.0.clock;
+    /// Appends an event to a chat that this server has. Waits for a database that is away; gives up what it refuses.
+    pub(super) async fn record(&self, desk: &Desk, chat_id: Uuid, event: ChatEvent) {
+        let (clock, server) = (&self.0.clock, self.0.server);
         loop {
             let (event, now) = (event.of(chat_id, clock.now()), clock.now());
             let appended = self.0.log.transact(None, move |work: &mut Work<'_>| {
                 let event = event.clone();
-                Box::pin(async move { work.append(vec![event]).await.map(|_| ()).map_err(ApiError::from) })
+                Box::pin(async move {
+                    let held = chats::is_held(work.tx().connection(), chat_id, server).await?;
+                    if held {
+                        work.append(vec![event]).await?;
+                    }
+                    Ok::<_, ApiError>(held)
+                })
             });
             match appended.await {
-                Ok(()) => return,
+                Ok(held) => {
+                    if !held {
+                        desk.lost.cancel();
+                    }
+                    return;
+                }
+                Err(error) if error.code == ErrorCode::Internal => {
+                    return tracing::error!(%chat_id, %error, "what an agent told can't be written down");
+                }
                 Err(error) => {
                     tracing::warn!(%chat_id, %error, "could not write down what an agent told; will try again");
                 }
@@ -306,9 +349,17 @@ impl Chats {
             tokio::select! {
                 () = clock.sleep_until(now + PAUSE) => {}
                 () = self.0.desks.leaving.cancelled() => return,
+                () = desk.lost.cancelled() => return,
+                () = desk.gone.cancelled() => return,
             }
         }
     }
+}
+
+/// The beginning of a text.
+fn clipped(mut text: String, bytes: usize) -> String {
+    text.truncate(text.floor_char_boundary(bytes.min(text.len())));
+    text
 }
 
 /// A tool's input, unless it is too large to be shown to everybody.

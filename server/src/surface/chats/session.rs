@@ -63,6 +63,11 @@ impl Session {
     }
 
     async fn follow(&mut self, chat_id: Uuid, since: Option<u64>, out: &mut Out) -> Result<(), ApiError> {
+        self.unfollow(chat_id);
+        if self.followed.len() >= CHATS.limits.subscriptions {
+            return Err(ErrorCode::TooManyChats.into());
+        }
+        self.services.authority.count_said(self.device_id())?;
         let chats = &self.services.chats;
         let scope = self.services.scope(self.who).await?;
         let start = match since {
@@ -79,12 +84,11 @@ impl Session {
                 last
             }
         };
-        self.unfollow(chat_id);
-        if self.followed.len() >= CHATS.limits.subscriptions {
-            return Err(ErrorCode::TooManyChats.into());
-        }
+        // What the client has must not come again from a turn that is just storing it.
+        let last = chats.last_said(chat_id, start).await?;
+        let told = last.and_then(|row| frame::message(chat_id, &row)).map(|said| (said.id, said.content.len() as u64));
         let subscription = self.reader.follow(&chat_stream(chat_id), Start::After(start));
-        self.followed.push(Followed { chat_id, subscription, told: None });
+        self.followed.push(Followed { chat_id, subscription, told });
         Ok(())
     }
 
@@ -99,7 +103,8 @@ impl Session {
         let chat_id = id_of(chat)?;
         self.services.authority.count_said(self.device_id())?;
         let scope = self.services.scope(self.who).await?;
-        let claim = claim_of(chat_id, client_msg_id.as_deref());
+        let sender = self.device_id().map_or_else(|| "local".to_owned(), |id| id.to_string());
+        let claim = claim_of(chat_id, &sender, client_msg_id.as_deref(), &say);
         self.services.chats.say(&scope, chat_id, say, claim, None).await?;
         Ok(())
     }
@@ -294,10 +299,12 @@ impl ChatsSession for Session {
 
     async fn cancel(&mut self, message: types::ChatCancelTurn, out: &mut Out) -> Result<(), CloseCode> {
         let types::ChatCancelTurn { chat_id, turn_id } = message;
+        let (services, who, device_id) = (self.services.clone(), self.who, self.device_id());
         let cancelled = async {
             let id = id_of(&chat_id)?;
-            let scope = self.services.scope(self.who).await?;
-            self.services.chats.cancel(&scope, id, turn_id.take(), None).await
+            services.authority.count_said(device_id)?;
+            let scope = services.scope(who).await?;
+            services.chats.cancel(&scope, id, turn_id.take(), None).await
         };
         let cancelled = cancelled.await.map(|_| ());
         refused(cancelled, chat_id, out);

@@ -1,12 +1,13 @@
 //! A conversation: what the person types, and what the agent does.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::io::IsTerminal as _;
 use std::ops::ControlFlow;
 
 use anyhow::{Result, anyhow};
 use flightdeck_sdk::runtime::{Ending, Update};
 use flightdeck_sdk::sockets::chats::{ChatsProtocol, ChatsServerMessage};
-use flightdeck_sdk::types::{ChatCancelTurn, ChatResearch, ChatSay, ChatTurnStatus};
+use flightdeck_sdk::types::{ChatCancelTurn, ChatMessageSend, ChatResearch, ChatTurnStatus};
 use flightdeck_sdk::{Client, Error, Socket};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -27,9 +28,13 @@ pub(super) struct Talk<'a> {
     /// The turn that runs.
     running: Option<Uuid>,
     /// Turns that this terminal asked for and that are not over.
-    mine: usize,
-    /// The question that the next line answers.
-    asked: Option<Uuid>,
+    mine: BTreeSet<Uuid>,
+    /// The topic of a research that has no turn yet.
+    topic: Option<String>,
+    /// Questions that have been shown; a line answers the first.
+    asked: VecDeque<Uuid>,
+    /// Turns that were over before it was known whose they are.
+    over: BTreeSet<Uuid>,
     /// What the last turn came to.
     failed: Option<Failure>,
     was_there: bool,
@@ -45,8 +50,10 @@ impl<'a> Talk<'a> {
             chat_id,
             show,
             running: None,
-            mine: 0,
-            asked: None,
+            mine: BTreeSet::new(),
+            topic: None,
+            asked: VecDeque::new(),
+            over: BTreeSet::new(),
             failed: None,
             was_there: false,
         }
@@ -56,7 +63,7 @@ impl<'a> Talk<'a> {
     pub(super) async fn run(mut self, said: Option<String>, research: Option<String>) -> Result<()> {
         let once = said.is_some() || research.is_some();
         if let Some(topic) = research {
-            self.mine += 1;
+            self.topic = Some(topic.clone());
             self.send(ChatResearch::new(self.chat_id.to_string(), topic)).await?;
         }
         if let Some(said) = said {
@@ -73,29 +80,37 @@ impl<'a> Talk<'a> {
                 update = self.socket.next() => {
                     let Some(update) = update else { return Ok(()) };
                     self.update(update)?;
-                    if once && self.mine == 0 {
+                    if once && self.is_done() {
                         return self.failed.map_or(Ok(()), |failure| Err(failure.into()));
                     }
                 }
-                line = next(&mut lines), if person || self.mine == 0 || self.asked.is_some() => match line {
+                line = next(&mut lines), if person || self.is_done() || !self.asked.is_empty() => match line {
                     Some(line) => self.line(&line).await?,
                     // What was said is still answered.
-                    None if once || self.mine > 0 => lines = None,
+                    None if once || !self.is_done() => lines = None,
                     None => return Ok(()),
                 },
                 _ = tokio::signal::ctrl_c() => if self.interrupted(once).await?.is_break() {
                     return if once { Err(Failure::new(Exit::Interrupted, "interrupted").into()) } else { Ok(()) };
                 },
             }
-            if !once && lines.is_none() && self.mine == 0 {
+            if !once && lines.is_none() && self.is_done() {
                 return self.failed.map_or(Ok(()), |failure| Err(failure.into()));
             }
         }
     }
 
+    fn is_done(&self) -> bool {
+        self.mine.is_empty() && self.topic.is_none()
+    }
+
+    /// By a call, whose answer says which turn it is: others may talk here, too.
     async fn say(&mut self, text: String) -> Result<()> {
-        self.mine += 1;
-        self.send(ChatSay::new(self.chat_id.to_string(), text)).await
+        let said = self.client.chats().send_chat_message(&self.chat_id, &ChatMessageSend::new(text)).await?;
+        if !self.over.remove(&said.turn_id) {
+            self.mine.insert(said.turn_id);
+        }
+        Ok(())
     }
 
     async fn send(&self, message: impl Into<flightdeck_sdk::sockets::chats::ChatsClientMessage>) -> Result<()> {
@@ -120,7 +135,7 @@ impl<'a> Talk<'a> {
         if line.is_empty() {
             return Ok(());
         }
-        let Some(id) = self.asked else { return self.say(line.to_owned()).await };
+        let Some(id) = self.asked.front().copied() else { return self.say(line.to_owned()).await };
         let (verb, note) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let approve = match verb.to_ascii_lowercase().as_str() {
             "y" | "yes" => true,
@@ -130,7 +145,7 @@ impl<'a> Talk<'a> {
                 return Ok(());
             }
         };
-        self.asked = None;
+        self.asked.pop_front();
         let note = Some(note.trim().to_owned()).filter(|note| !note.is_empty());
         match decide(&self.client, id, approve, note).await {
             // Somebody else was faster; what they said follows on the socket.
@@ -172,16 +187,22 @@ impl<'a> Talk<'a> {
                 ChatTurnStatus::Queued | ChatTurnStatus::Cancelling => {}
                 _ => {
                     self.running = self.running.filter(|running| *running != turn.turn_id);
-                    self.mine = self.mine.saturating_sub(1);
+                    if !self.mine.remove(&turn.turn_id) {
+                        // The answer that says whose it is may still be on its way.
+                        self.over.insert(turn.turn_id);
+                        return self.shown(message);
+                    }
                     let said = turn.error.clone().unwrap_or_else(|| format!("the turn was {}", turn.status.as_str()));
                     let done = matches!(turn.status, ChatTurnStatus::Finished);
                     self.failed = (!done).then(|| Failure::new(Exit::Failed, said));
                 }
             },
-            ChatsServerMessage::ApprovalRequest(question) => self.asked = Some(question.approval_id),
-            ChatsServerMessage::ApprovalResolved(answer) => {
-                self.asked = self.asked.filter(|asked| *asked != answer.approval_id);
+            ChatsServerMessage::UserMessage(said) if self.topic.as_ref() == Some(&said.content) => {
+                self.topic = None;
+                self.mine.insert(said.turn_id);
             }
+            ChatsServerMessage::ApprovalRequest(question) => self.asked.push_back(question.approval_id),
+            ChatsServerMessage::ApprovalResolved(answer) => self.asked.retain(|asked| *asked != answer.approval_id),
             // Something that was said was refused; a turn that failed has a turn.
             ChatsServerMessage::Error(fault) if fault.turn_id.is_none() => {
                 let action = fault.action.as_deref().unwrap_or_default();
@@ -190,6 +211,10 @@ impl<'a> Talk<'a> {
             ChatsServerMessage::Deleted(_) => return Err(Failure::new(Exit::Failed, "the chat is deleted").into()),
             _ => {}
         }
+        self.shown(message)
+    }
+
+    fn shown(&mut self, message: &ChatsServerMessage) -> Result<()> {
         if self.scene.json { as_json(message) } else { self.show.message(message) }
     }
 }

@@ -69,9 +69,13 @@ impl Family {
         value.is_some_and(|mark| mark.starts_with(&self.mark))
     }
 
-    /// Ends its processes, but for those in `spared`, and waits until they are gone. Blocks for as long as that takes, a
-    /// second at most.
-    pub(super) fn end(&self, spared: &HashSet<u32>) {
+    /// Ends its processes, but for those in `spared`, and waits until they are gone; `known` are some that it had a moment ago.
+    /// Blocks for as long as that takes, a second at most.
+    pub(super) fn end(&self, spared: &HashSet<u32>, known: &HashSet<u32>) {
+        // Who has neither mark nor parent any more is found only by what was known before.
+        for pid in known.difference(spared) {
+            signal(*pid, Signal::KILL);
+        }
         for _ in 0..ROUNDS {
             let mut living = self.members();
             living.retain(|pid| !spared.contains(pid));

@@ -3,6 +3,7 @@
 //! The guard is the server's own program with another task. It holds one end of a pipe, whose other end the server holds:
 //! when that closes, however the server ended, it ends every process that carries the server's mark, and then itself.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -66,6 +67,6 @@ pub fn guard(instance: &str) {
     let _ = std::io::stdin().read_to_end(&mut rest);
     // An empty mark would be everybody's.
     if Uuid::parse_str(instance).is_ok() {
-        Family::all_of(instance).end(&std::collections::HashSet::new());
+        Family::all_of(instance).end(&HashSet::new(), &HashSet::new());
     }
 }

@@ -77,6 +77,8 @@ pub struct Program {
 #[derive(Debug)]
 pub struct Supervision {
     child: Option<Child>,
+    /// The program's own process.
+    pid: Option<u32>,
     family: Family,
     program: String,
     last_words: Arc<Mutex<VecDeque<u8>>>,
@@ -118,7 +120,15 @@ impl Supervisor {
         Ok(Program {
             stdin,
             stdout,
-            supervision: Supervision { child: Some(child), family, program, last_words, listening, settled },
+            supervision: Supervision {
+                pid: child.id(),
+                child: Some(child),
+                family,
+                program,
+                last_words,
+                listening,
+                settled,
+            },
         })
     }
 }
@@ -163,15 +173,20 @@ impl Supervision {
     /// Ends the processes that came since [`Supervision::settle`].
     pub async fn end_the_unsettled(&self) {
         let (family, settled) = (self.family.clone(), self.settled.clone());
-        let _ = tokio::task::spawn_blocking(move || family.end(&settled)).await;
+        let _ = tokio::task::spawn_blocking(move || family.end(&settled, &HashSet::new())).await;
     }
 
     /// Ends the program, with a moment to do so by itself, and all that it started. Its input must be closed by now.
     pub async fn close(mut self) {
         let Some(mut child) = self.child.take() else { return };
-        let _ = tokio::time::timeout(GRACE, child.wait()).await;
         let family = self.family.clone();
-        let _ = tokio::task::spawn_blocking(move || family.end(&HashSet::new())).await;
+        let known = tokio::task::spawn_blocking(move || family.members()).await.unwrap_or_default();
+        let ended = tokio::time::timeout(GRACE, child.wait()).await.is_ok();
+        let own = child.id().into_iter().filter(|_| !ended);
+        // Its own number may be somebody else's by now.
+        let known = known.into_iter().filter(|pid| !ended || Some(*pid) != self.pid).chain(own).collect();
+        let family = self.family.clone();
+        let _ = tokio::task::spawn_blocking(move || family.end(&HashSet::new(), &known)).await;
         let _ = child.wait().await;
     }
 }
@@ -180,10 +195,10 @@ impl Drop for Supervision {
     fn drop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         tracing::debug!(program = %self.program, "an agent's program is ended");
-        let _ = child.start_kill();
         let family = self.family.clone();
-        // Whoever drops it may be on a thread that must not wait.
-        std::thread::spawn(move || family.end(&HashSet::new()));
+        // Whoever drops it may be on a thread that must not wait. The program goes with its family: as long as it lives, its
+        // children can be told.
+        std::thread::spawn(move || family.end(&HashSet::new(), &HashSet::new()));
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move { child.wait().await });
         }

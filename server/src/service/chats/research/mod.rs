@@ -4,9 +4,11 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use minijinja::{Environment, context};
 use tokio::process::Command;
+use uuid::Uuid;
 
 /// The built-in template: each file by its name. The prompt is not part of the repository.
 const BUILT_IN: [(&str, &str); 3] = [
@@ -16,6 +18,9 @@ const BUILT_IN: [(&str, &str); 3] = [
 ];
 
 const PROMPT: &str = "prompt.md";
+
+/// How long git may take for one step.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Characters of a repository's name that is made from a topic.
 const NAME: usize = 60;
@@ -34,11 +39,11 @@ impl Research {
         Self { root, template }
     }
 
-    /// The repository of this name, which is made if there is none, and what the agent is told.
+    /// The workspace's repository of this name, which is made if there is none, and what the agent is told.
     ///
     /// # Errors
     /// Why it can't be, for a person.
-    pub async fn prepare(&self, topic: &str, repo_name: &str) -> Result<(PathBuf, String), String> {
+    pub async fn prepare(&self, workspace_id: Uuid, topic: &str, repo_name: &str) -> Result<(PathBuf, String), String> {
         let files = self.files().await?;
         let render = |text: &str| {
             let environment = Environment::new();
@@ -51,7 +56,8 @@ impl Research {
             if name == PROMPT { prompt = Some(render(&text)?) } else { contents.push((name, render(&text)?)) }
         }
         let prompt = prompt.ok_or_else(|| format!("The research template has no {PROMPT}."))?;
-        Ok((self.repository(topic, repo_name, contents).await?, prompt))
+        let root = self.root.join(workspace_id.to_string());
+        Ok((repository(&root, topic, repo_name, contents).await?, prompt))
     }
 
     async fn files(&self) -> Result<Vec<(String, String)>, String> {
@@ -71,50 +77,51 @@ impl Research {
         files.sort();
         Ok(files)
     }
-
-    async fn repository(&self, topic: &str, name: &str, files: Vec<(String, String)>) -> Result<PathBuf, String> {
-        let wrong = |error: std::io::Error| format!("The repository {name} can't be made: {error}");
-        tokio::fs::create_dir_all(&self.root).await.map_err(wrong)?;
-        let root = tokio::fs::canonicalize(&self.root).await.map_err(wrong)?;
-        let repository = root.join(name);
-        match tokio::fs::create_dir(&repository).await {
-            Ok(()) => {}
-            // Not through a link to somewhere else.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let found = tokio::fs::symlink_metadata(&repository).await.map_err(wrong)?;
-                if !found.is_dir() {
-                    return Err(format!("The repository {name} can't be used: there is something else of that name."));
-                }
-            }
-            Err(error) => return Err(wrong(error)),
-        }
-        if tokio::fs::symlink_metadata(repository.join(".git")).await.is_ok() {
-            return Ok(repository);
-        }
-        for (file, text) in files {
-            let path = repository.join(file);
-            // What is there already is somebody's work.
-            if tokio::fs::symlink_metadata(&path).await.is_err() {
-                tokio::fs::write(&path, text).await.map_err(wrong)?;
-            }
-        }
-        git(&repository, &["init", "--quiet"]).await?;
-        git(&repository, &["add", "--all"]).await?;
-        let message = format!("Begin the research on {topic}");
-        let who = ["-c", "user.name=Flightdeck", "-c", "user.email=flightdeck@localhost", "-c", "commit.gpgsign=false"];
-        git(&repository, &[&who[..], &["commit", "--quiet", "--message", &message]].concat()).await?;
-        Ok(repository)
-    }
 }
 
+async fn repository(root: &Path, topic: &str, name: &str, files: Vec<(String, String)>) -> Result<PathBuf, String> {
+    let wrong = |error: std::io::Error| format!("The repository {name} can't be made: {error}");
+    tokio::fs::create_dir_all(root).await.map_err(wrong)?;
+    let root = tokio::fs::canonicalize(root).await.map_err(wrong)?;
+    let repository = root.join(name);
+    match tokio::fs::create_dir(&repository).await {
+        Ok(()) => {}
+        // Not through a link to somewhere else.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let found = tokio::fs::symlink_metadata(&repository).await.map_err(wrong)?;
+            if !found.is_dir() {
+                return Err(format!("The repository {name} can't be used: there is something else of that name."));
+            }
+        }
+        Err(error) => return Err(wrong(error)),
+    }
+    git(&repository, &["init", "--quiet", "--template="]).await?;
+    // One that was begun and broken off has no commit yet.
+    if git(&repository, &["rev-parse", "--quiet", "--verify", "HEAD"]).await.is_ok() {
+        return Ok(repository);
+    }
+    for (file, text) in files {
+        let path = repository.join(file);
+        // What is there already is somebody's work.
+        if tokio::fs::symlink_metadata(&path).await.is_err() {
+            tokio::fs::write(&path, text).await.map_err(wrong)?;
+        }
+    }
+    git(&repository, &["add", "--all"]).await?;
+    let message = format!("Begin the research on {topic}");
+    let who = ["-c", "user.name=Flightdeck", "-c", "user.email=flightdeck@localhost", "-c", "commit.gpgsign=false"];
+    git(&repository, &[&who[..], &["commit", "--quiet", "--message", &message]].concat()).await?;
+    Ok(repository)
+}
+
+/// Runs git, without hooks and without anything of the server's environment but what git needs.
 async fn git(repository: &Path, arguments: &[&str]) -> Result<(), String> {
     let mut command = Command::new("git");
-    command.args(arguments).current_dir(repository).stdin(std::process::Stdio::null()).kill_on_drop(true);
-    // Variables of a repository that the server itself was started in.
-    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
-        command.env_remove(variable);
-    }
-    let output = command.output().await.map_err(|error| match error.kind() {
+    command.args(["-c", "core.hooksPath=/dev/null"]).args(arguments).current_dir(repository).env_clear();
+    command.envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "HOME"));
+    command.stdin(std::process::Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(PATIENCE, command.output()).await.map_err(|_| "git does not end.".to_owned())?;
+    let output = output.map_err(|error| match error.kind() {
         ErrorKind::NotFound => "There is no git on the server's machine; install it there.".to_owned(),
         _ => format!("git can't be run: {error}"),
     })?;
@@ -163,12 +170,13 @@ mod tests {
     async fn a_repository_is_made_once_and_used_again() {
         let folder = tempfile::tempdir().expect("a folder");
         let research = Research::new(folder.path().join("root"), None);
-        let (repository, prompt) = research.prepare("Short \"Term\" Reversal", "str").await.expect("it is made");
+        let (repository, prompt) =
+            research.prepare(Uuid::nil(), "Short \"Term\" Reversal", "str").await.expect("it is made");
         assert!(prompt.contains("Short \"Term\" Reversal") && repository.join(".git").is_dir());
         let notebook = repository.join("notebook.py");
         assert!(notebook.is_file() && !repository.join(PROMPT).exists());
         std::fs::write(&notebook, "mine").expect("it can be written");
-        assert_eq!(research.prepare("Another", "str").await.expect("it is used").0, repository);
+        assert_eq!(research.prepare(Uuid::nil(), "Another", "str").await.expect("it is used").0, repository);
         assert_eq!(std::fs::read_to_string(&notebook).expect("it is there"), "mine");
     }
 
@@ -177,9 +185,13 @@ mod tests {
     async fn a_link_to_elsewhere_is_not_followed() {
         let folder = tempfile::tempdir().expect("a folder");
         let elsewhere = tempfile::tempdir().expect("another");
-        std::os::unix::fs::symlink(elsewhere.path(), folder.path().join("link")).expect("a link");
-        let error =
-            Research::new(folder.path().to_owned(), None).prepare("x", "link").await.expect_err("it is refused");
+        let place = folder.path().join(Uuid::nil().to_string());
+        std::fs::create_dir(&place).expect("a folder");
+        std::os::unix::fs::symlink(elsewhere.path(), place.join("link")).expect("a link");
+        let error = Research::new(folder.path().to_owned(), None)
+            .prepare(Uuid::nil(), "x", "link")
+            .await
+            .expect_err("it is refused");
         assert!(error.contains("something else"), "{error}");
         assert_eq!(std::fs::read_dir(elsewhere.path()).expect("it is there").count(), 0);
     }
@@ -192,7 +204,7 @@ mod tests {
         std::fs::write(template.join(PROMPT), "Look into {{ topic }}.").expect("it can be written");
         std::fs::write(template.join("notes.txt"), "{{ repo_name }}").expect("it can be written");
         let research = Research::new(folder.path().join("root"), Some(template));
-        let (repository, prompt) = research.prepare("tea", "tea-1").await.expect("it is made");
+        let (repository, prompt) = research.prepare(Uuid::nil(), "tea", "tea-1").await.expect("it is made");
         assert_eq!(prompt, "Look into tea.");
         assert_eq!(std::fs::read_to_string(repository.join("notes.txt")).expect("it is there"), "tea-1");
         assert!(!repository.join("notebook.py").exists());
