@@ -27,6 +27,7 @@ fn the_messages_are_what_the_spec_says() -> Result<()> {
     let definitions: Map<String, Value> = derived! {
         AgentEvent AgentEventDraft AgentEventSender AgentEventType ApprovalStatus ChatAgentStatus ChatApprovalRequest
         ChatApprovalResolved ChatAssistantMessage ChatCancelTurn ChatConnected ChatFault ChatGap ChatGone ChatHistory ChatMessage
+        ChatMessageFinished
         ChatPatch ChatPing ChatPlan ChatPong ChatResearch ChatResult ChatRole ChatSay ChatSubscribe ChatSynced ChatThought
         ChatToolResult ChatToolUse ChatTurnChanged ChatTurnStatus ChatUnsubscribe ChatUserMessage PlanEntry PlanStatus
         TokenUsage CompanionCommand CompanionCommandName CompanionEvents

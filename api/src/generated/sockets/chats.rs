@@ -82,6 +82,7 @@ pub const CHATS: SocketInfo = SocketInfo {
         "gap",
         "user_message",
         "assistant_message",
+        "message_finished",
         "agent_thought",
         "agent_status",
         "plan",
@@ -255,10 +256,13 @@ pub enum ChatsServerMessage {
     #[serde(rename = "user_message")]
     UserMessage(types::ChatUserMessage),
     /// A piece of what the agent says. It belongs at `offset` of its message, so a piece at 0 begins it anew. A
-    /// client that appends what comes gets the whole. The piece with a `seq` finishes the message; it is empty if
-    /// everything has been said.
+    /// client that appends what comes gets the whole. A piece with a `seq` finishes the message, as
+    /// `message_finished` does where nothing is left to say.
     #[serde(rename = "assistant_message")]
     AssistantMessage(types::ChatAssistantMessage),
+    /// All of a message of the agent has been told.
+    #[serde(rename = "message_finished")]
+    MessageFinished(types::ChatMessageFinished),
     /// A piece of what the agent thinks. It is not kept.
     #[serde(rename = "agent_thought")]
     AgentThought(types::ChatThought),
@@ -309,6 +313,7 @@ impl ServerMessage for ChatsServerMessage {
             Self::Gap(_) => "gap",
             Self::UserMessage(_) => "user_message",
             Self::AssistantMessage(_) => "assistant_message",
+            Self::MessageFinished(_) => "message_finished",
             Self::AgentThought(_) => "agent_thought",
             Self::AgentStatus(_) => "agent_status",
             Self::Plan(_) => "plan",

@@ -84,6 +84,12 @@ pub(super) fn told(chat_id: Uuid, event: ChatEvent, seq: i64) -> ChatsServerMess
     }
 }
 
+/// All of a message has been told.
+pub(super) fn finished(chat_id: Uuid, turn_id: Uuid, message_id: Uuid, seq: i64) -> ChatsServerMessage {
+    let (chat_id, seq) = (chat_id.to_string(), convert::seq(seq));
+    ChatsServerMessage::MessageFinished(types::ChatMessageFinished { message_id, chat_id, turn_id, seq })
+}
+
 /// What the inherited protocol says besides, when a turn has failed.
 pub(super) fn failure(chat_id: Uuid, event: &ChatEvent) -> Option<ChatsServerMessage> {
     let ChatEvent::Turn { turn_id, error: Some(error), .. } = event else { return None };

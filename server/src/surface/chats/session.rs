@@ -253,6 +253,9 @@ impl Followed {
         let known = usize::try_from(told.saturating_sub(offset)).unwrap_or(usize::MAX);
         let content = text.get(known..).unwrap_or_default().to_owned();
         self.told = Some((message_id, end));
+        if content.is_empty() {
+            return out.send(frame::finished(self.chat_id, turn_id, message_id, seq));
+        }
         let event = ChatEvent::AssistantMessage { turn_id, message_id, content, offset: told };
         out.send(frame::told(self.chat_id, event, seq));
     }

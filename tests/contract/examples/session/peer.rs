@@ -176,7 +176,7 @@ spoken!(
         "ping" => Ping
     },
     ChatsServerMessage {
-        Connected, History, Synced, Gap, UserMessage, AssistantMessage, AgentThought, AgentStatus, Plan, ToolUse, ToolResult,
+        Connected, History, Synced, Gap, UserMessage, AssistantMessage, MessageFinished, AgentThought, AgentStatus, Plan, ToolUse, ToolResult,
         Patch, ApprovalRequest, ApprovalResolved, Turn, Result, Error, Deleted, Pong
     }
 );

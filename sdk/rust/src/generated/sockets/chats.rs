@@ -105,9 +105,11 @@ pub enum ChatsServerMessage {
     /// A person said something.
     UserMessage(types::ChatUserMessage),
     /// A piece of what the agent says. It belongs at `offset` of its message, so a piece at 0 begins it anew. A
-    /// client that appends what comes gets the whole. The piece with a `seq` finishes the message; it is empty if
-    /// everything has been said.
+    /// client that appends what comes gets the whole. A piece with a `seq` finishes the message, as
+    /// `message_finished` does where nothing is left to say.
     AssistantMessage(types::ChatAssistantMessage),
+    /// All of a message of the agent has been told.
+    MessageFinished(types::ChatMessageFinished),
     /// A piece of what the agent thinks. It is not kept.
     AgentThought(types::ChatThought),
     /// What the agent does, for a status line. It is not kept.
@@ -149,6 +151,7 @@ impl ChatsServerMessage {
             Self::Gap(_) => Some("gap"),
             Self::UserMessage(_) => Some("user_message"),
             Self::AssistantMessage(_) => Some("assistant_message"),
+            Self::MessageFinished(_) => Some("message_finished"),
             Self::AgentThought(_) => Some("agent_thought"),
             Self::AgentStatus(_) => Some("agent_status"),
             Self::Plan(_) => Some("plan"),
@@ -238,6 +241,7 @@ impl SocketProtocol for ChatsProtocol {
             Some("gap") => decode_json(text).map(ChatsServerMessage::Gap),
             Some("user_message") => decode_json(text).map(ChatsServerMessage::UserMessage),
             Some("assistant_message") => decode_json(text).map(ChatsServerMessage::AssistantMessage),
+            Some("message_finished") => decode_json(text).map(ChatsServerMessage::MessageFinished),
             Some("agent_thought") => decode_json(text).map(ChatsServerMessage::AgentThought),
             Some("agent_status") => decode_json(text).map(ChatsServerMessage::AgentStatus),
             Some("plan") => decode_json(text).map(ChatsServerMessage::Plan),
@@ -279,6 +283,7 @@ impl SocketProtocol for ChatsProtocol {
             ChatsServerMessage::Synced(message) => Progress::Synced { key: Some(&message.chat_id), seq: message.seq },
             ChatsServerMessage::UserMessage(message) => Progress::events(Some(&message.chat_id), [message.seq]),
             ChatsServerMessage::AssistantMessage(message) => Progress::events(Some(&message.chat_id), message.seq),
+            ChatsServerMessage::MessageFinished(message) => Progress::events(Some(&message.chat_id), [message.seq]),
             ChatsServerMessage::Plan(message) => Progress::events(Some(&message.chat_id), [message.seq]),
             ChatsServerMessage::ToolUse(message) => Progress::events(Some(&message.chat_id), [message.seq]),
             ChatsServerMessage::ToolResult(message) => Progress::events(Some(&message.chat_id), [message.seq]),

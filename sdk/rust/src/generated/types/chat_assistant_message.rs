@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// A piece of what the agent says. It belongs at `offset` of its message, so a piece at 0 begins it anew. A
-/// client that appends what comes gets the whole. The piece with a `seq` finishes the message; it is empty if
-/// everything has been said.
+/// client that appends what comes gets the whole. A piece with a `seq` finishes the message, as
+/// `message_finished` does where nothing is left to say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ChatAssistantMessage {

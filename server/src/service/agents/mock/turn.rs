@@ -22,6 +22,8 @@ const TOLD: usize = 16 << 10;
 enum Stop {
     Failed(String),
     Exit(String),
+    /// It may not go on.
+    Refused,
     /// Nobody listens.
     Unheard,
 }
@@ -42,7 +44,7 @@ pub(super) async fn play(
     let cost = player.cost;
     let outcome = match played {
         None => Outcome::Cancelled,
-        Some(Ok(())) => Outcome::Finished,
+        Some(Ok(()) | Err(Stop::Refused)) => Outcome::Finished,
         Some(Err(Stop::Failed(why))) => Outcome::Failed(why),
         Some(Err(Stop::Exit(how))) => {
             let ended = AgentError::Ended { how: String::new(), last_words: format!(" It said: {how}") };
@@ -100,7 +102,7 @@ impl Player {
         self.tell(Update::EndOfText).await
     }
 
-    /// Uses a tool, after asking if it must. `None`: it may not.
+    /// Uses a tool, after asking if it must.
     async fn begin(
         &mut self,
         name: &str,
@@ -108,13 +110,13 @@ impl Player {
         command: &str,
         input: JsonObject,
         ask: bool,
-    ) -> Result<Option<String>, Stop> {
+    ) -> Result<String, Stop> {
         self.calls += 1;
         let id = format!("call_{}", self.calls);
         let call = ToolCall { id: id.clone(), name: name.to_owned(), input: input.clone() };
         self.tell(Update::ToolCall(call)).await?;
         if !ask {
-            return Ok(Some(id));
+            return Ok(id);
         }
         let (answer, answered) = oneshot::channel();
         let question = Question {
@@ -126,13 +128,14 @@ impl Player {
         };
         self.tell(Update::Permission(Permission { question, answer })).await?;
         let refusal = match answered.await.unwrap_or(Answer::Withdrawn) {
-            Answer::Allow { .. } => return Ok(Some(id)),
+            Answer::Allow { .. } => return Ok(id),
             Answer::Deny { note: Some(note) } => format!("Not allowed: {note}"),
             Answer::Deny { note: None } => "Not allowed.".to_owned(),
             Answer::Withdrawn => "Nobody answered.".to_owned(),
         };
         self.end(id, refusal, true).await?;
-        Ok(None)
+        self.say("I was not allowed to, so I stop here.").await?;
+        Err(Stop::Refused)
     }
 
     async fn end(&self, id: String, content: String, is_error: bool) -> Result<(), Stop> {
@@ -146,7 +149,7 @@ impl Player {
             words => words.join(" "),
         };
         let input = object([("command", shown.clone())]);
-        let Some(id) = self.begin("Bash", "command", &shown, input, ask).await? else { return Ok(()) };
+        let id = self.begin("Bash", "command", &shown, input, ask).await?;
         let (content, is_error) = match self.output(command).await {
             Ok((output, success)) => (output, !success),
             Err(error) => (error.to_string(), true),
@@ -175,7 +178,7 @@ impl Player {
 
     async fn write(&mut self, Write { path, text, ask }: Write) -> Result<(), Stop> {
         let input = object([("path", path.clone()), ("content", text.clone())]);
-        let Some(id) = self.begin("Write", "edit", &format!("write {path}"), input, ask).await? else { return Ok(()) };
+        let id = self.begin("Write", "edit", &format!("write {path}"), input, ask).await?;
         // A script's text is not trusted with the rest of the disk.
         let inside = Path::new(&path).components().all(|part| matches!(part, Component::Normal(_)));
         if !inside {
