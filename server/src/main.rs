@@ -112,7 +112,7 @@ fn banner(config: &Config, running: &Running) {
     println!(
         "\nFlightdeck {}\n\n  Listening on {url}\n{hub}  API          {url}/docs\n  Mode         {mode} ({advice})\n  \
          Database     {database}\n  Data         {}\n\nNext: build the CLI (cargo build -p flightdeck-cli), and in a project where an agent works run\n\n  \
-         flightdeck pair --url {url}        (--self, if there is no phone at hand)\n  flightdeck install claude-code\n",
+         flightdeck pair --url {url}        (--self, if there is no phone at hand)\n  flightdeck install claude-code\n\nOr talk with an agent that this server runs: flightdeck chat\n",
         env!("CARGO_PKG_VERSION"),
         config.data_dir.display(),
     );

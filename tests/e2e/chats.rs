@@ -9,7 +9,7 @@ use flightdeck_tests::database::TestDatabase;
 use flightdeck_tests::{Kind, RawSocket, Request, ServerProcess, for_each_database};
 use serde_json::{Value, json};
 
-use crate::machine::{Machine, said};
+use crate::machine::{Machine, said, until};
 
 /// A program that starts another one, which leaves its group and its parent, and waits for an hour.
 const WANDERING: &str = "setsid sh -c 'sleep 3600 & wait' & sleep 3600";
@@ -88,6 +88,15 @@ for_each_database! {
         socket.send(&say(&id, "and then this")).await?;
         // The one that left, and both that sleep; the shell itself had the mark only later than its environment is shown.
         until_processes(&mark, |count| count >= 3).await?;
+        // What was not told yet may be lost.
+        let (mut accepted, mut begun) = (0, false);
+        while accepted < 2 || !begun {
+            match socket.recv().await?.0 {
+                "user_message" => accepted += 1,
+                "tool_use" => begun = true,
+                _ => {}
+            }
+        }
         process.kill().await?;
         until_processes(&mark, |count| count == 0).await?;
 
@@ -156,5 +165,14 @@ for_each_database! {
         let asking = machine.start(&["chat", "--chat", "last"], "run echo one-$((1+1))\ny go on\n").await?;
         let said = said(asking, "chat").await?;
         ensure!(said.contains("one-2") && said.contains("That is done."), "{said}");
+        // Ctrl-C ends the turn, and not only the command.
+        let sleeping = machine.start(&["chat", "sleep"], "").await?;
+        let runs = |list: &Value| list.as_array().is_some_and(|all| all.iter().any(|chat| chat["status"] == "running"));
+        until(&machine, &["chat", "--list"], runs).await?;
+        let id = sleeping.id().context("it runs")?.to_string();
+        tokio::process::Command::new("kill").args(["-INT", &id]).status().await?;
+        let ended = sleeping.wait_with_output().await?;
+        ensure!(ended.status.code() == Some(130), "it ended with {}", ended.status);
+        ensure!(!runs(&machine.json(&["chat", "--list"]).await?), "the turn goes on");
     }
 }

@@ -17,6 +17,7 @@ Examples:
   flightdeck approvals                    what waits for you
   flightdeck approvals approve 3f2a --note \"but use the staging database\"
   flightdeck watch                        see what happens, as it happens
+  flightdeck chat                         talk with an agent that the server runs
   flightdeck companion -- claude          follow and talk to an agent from elsewhere
   flightdeck doctor                       find out why something does not work
 
@@ -226,6 +227,7 @@ pub(crate) enum RunsCommand {
 const WATCH_EXAMPLES: &str = "\
 Streams:
   runs/ID                 a run; the letters that `flightdeck runs` shows will do, also without `runs/`
+  chats/ID                a chat; a part of its id will do, and so does chats/last
   approvals/WORKSPACE     the approvals of a workspace
   workspaces/WORKSPACE    what happens to a workspace: its devices come and go
   agents/ID               an agent of the companion; its name will do

@@ -87,10 +87,11 @@ async fn meant(scene: &Scene, word: &str) -> Result<String> {
             Ok(format!("runs/{}", run.run_id))
         }
         Some(("agents", word)) => agent(scene, word).await,
+        Some(("chats", word)) => super::chat::stream(scene, word).await,
         Some(("workspaces" | "approvals" | "channels", _)) => Ok(word.to_owned()),
         Some(_) => Err(Failure::usage(format!(
-            "{word:?} is no stream; streams are runs/ID, approvals/WORKSPACE, workspaces/WORKSPACE, agents/ID and \
-             channels/CHANNEL"
+            "{word:?} is no stream; streams are runs/ID, chats/ID, approvals/WORKSPACE, workspaces/WORKSPACE, agents/ID \
+             and channels/CHANNEL"
         ))),
     }
 }

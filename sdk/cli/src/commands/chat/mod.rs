@@ -17,11 +17,7 @@ use crate::term::{self, Colour, Table};
 use talk::Talk;
 
 pub(super) async fn run(scene: &Scene, arguments: ChatArguments) -> Result<()> {
-    // A person's device, or, in development on the server's own machine, nobody in particular.
-    let client = match scene.effective.connect_device() {
-        Some(client) => client?,
-        None => scene.effective.connect_anonymous()?,
-    };
+    let client = client(scene)?;
     if arguments.list {
         return list(scene, &client).await;
     }
@@ -39,6 +35,16 @@ pub(super) async fn run(scene: &Scene, arguments: ChatArguments) -> Result<()> {
     Talk::new(scene, client, socket, chat.id).run(said, arguments.research).await
 }
 
+/// A person's device, or, in development on the server's own machine, nobody in particular.
+fn client(scene: &Scene) -> Result<Client> {
+    scene.effective.connect_device().unwrap_or_else(|| scene.effective.connect_anonymous())
+}
+
+/// The stream of the chat that a person means.
+pub(super) async fn stream(scene: &Scene, word: &str) -> Result<String> {
+    Ok(format!("chats/{}", find(&client(scene)?, word).await?.id))
+}
+
 async fn create(client: &Client, arguments: &ChatArguments) -> Result<Chat> {
     let mut new = ChatCreate::default();
     if let Some(agent) = &arguments.agent {
@@ -52,7 +58,7 @@ async fn create(client: &Client, arguments: &ChatArguments) -> Result<Chat> {
 
 /// The chat that a person means: by a part of its id, or `last`.
 async fn find(client: &Client, word: &str) -> Result<Chat> {
-    if let Ok(Typed::Whole(id)) = typed(word) {
+    if let Ok(id) = word.parse() {
         return Ok(client.chats().get_chat(&id).await?);
     }
     let chats = client.chats().list_chats().await?;

@@ -52,6 +52,7 @@ impl<'a> Show<'a> {
                 self.text(&piece.content)?;
                 if piece.seq.is_some() { self.end_line() } else { Ok(()) }
             }
+            ChatsServerMessage::MessageFinished(_) => self.end_line(),
             ChatsServerMessage::AgentStatus(status) => {
                 self.remark(&format!("{} …", status.message));
                 Ok(())

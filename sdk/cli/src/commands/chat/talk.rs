@@ -1,13 +1,13 @@
 //! A conversation: what the person types, and what the agent does.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::IsTerminal as _;
 use std::ops::ControlFlow;
 
 use anyhow::{Result, anyhow};
 use flightdeck_sdk::runtime::{Ending, Update};
 use flightdeck_sdk::sockets::chats::{ChatsProtocol, ChatsServerMessage};
-use flightdeck_sdk::types::{ChatCancelTurn, ChatMessageSend, ChatResearch, ChatTurnStatus};
+use flightdeck_sdk::types::{ChatCancelTurn, ChatFault, ChatMessageSend, ChatResearch, ChatTurnStatus};
 use flightdeck_sdk::{Client, Error, Socket};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -27,6 +27,8 @@ pub(super) struct Talk<'a> {
     show: Show<'a>,
     /// The turn that runs.
     running: Option<Uuid>,
+    /// The turn that Ctrl-C has cancelled last.
+    cancelled: Option<Uuid>,
     /// Turns that this terminal asked for and that are not over.
     mine: BTreeSet<Uuid>,
     /// The topic of a research that has no turn yet.
@@ -34,7 +36,9 @@ pub(super) struct Talk<'a> {
     /// Questions that have been shown; a line answers the first.
     asked: VecDeque<Uuid>,
     /// Turns that were over before it was known whose they are.
-    over: BTreeSet<Uuid>,
+    over: BTreeMap<Uuid, Option<Failure>>,
+    /// A person types.
+    person: bool,
     /// What the last turn came to.
     failed: Option<Failure>,
     was_there: bool,
@@ -50,10 +54,12 @@ impl<'a> Talk<'a> {
             chat_id,
             show,
             running: None,
+            cancelled: None,
             mine: BTreeSet::new(),
             topic: None,
             asked: VecDeque::new(),
-            over: BTreeSet::new(),
+            over: BTreeMap::new(),
+            person: std::io::stdin().is_terminal(),
             failed: None,
             was_there: false,
         }
@@ -62,6 +68,8 @@ impl<'a> Talk<'a> {
     /// Says `said` and shows what comes of it; without it, goes on until the person leaves.
     pub(super) async fn run(mut self, said: Option<String>, research: Option<String>) -> Result<()> {
         let once = said.is_some() || research.is_some();
+        // One that lives as long as the talk: none may be lost before it, or between two looks.
+        let mut interrupts = Interrupts::new()?;
         if let Some(topic) = research {
             self.topic = Some(topic.clone());
             self.send(ChatResearch::new(self.chat_id.to_string(), topic)).await?;
@@ -70,7 +78,7 @@ impl<'a> Talk<'a> {
             self.say(said).await?;
         }
         // A person may type ahead; a program's lines are taken when each is wanted.
-        let person = std::io::stdin().is_terminal();
+        let person = self.person;
         let mut lines = (!once || person).then(lines);
         if !once {
             self.show.remark(&format!("chat {}: say something; Ctrl-C cancels a turn, Ctrl-D leaves", self.chat_id));
@@ -90,7 +98,7 @@ impl<'a> Talk<'a> {
                     None if once || !self.is_done() => lines = None,
                     None => return Ok(()),
                 },
-                _ = tokio::signal::ctrl_c() => if self.interrupted(once).await?.is_break() {
+                () = interrupts.next() => if self.interrupted().await?.is_break() {
                     return if once { Err(Failure::new(Exit::Interrupted, "interrupted").into()) } else { Ok(()) };
                 },
             }
@@ -107,8 +115,9 @@ impl<'a> Talk<'a> {
     /// By a call, whose answer says which turn it is: others may talk here, too.
     async fn say(&mut self, text: String) -> Result<()> {
         let said = self.client.chats().send_chat_message(&self.chat_id, &ChatMessageSend::new(text)).await?;
-        if !self.over.remove(&said.turn_id) {
-            self.mine.insert(said.turn_id);
+        match self.over.remove(&said.turn_id) {
+            Some(failure) => self.failed = failure,
+            None => _ = self.mine.insert(said.turn_id),
         }
         Ok(())
     }
@@ -118,15 +127,14 @@ impl<'a> Talk<'a> {
     }
 
     /// The first Ctrl-C cancels what runs, the next one leaves.
-    async fn interrupted(&mut self, once: bool) -> Result<ControlFlow<()>> {
-        match self.running.take() {
-            Some(turn) => {
-                self.show.remark("cancelling");
-                self.send(ChatCancelTurn::new(self.chat_id.to_string()).with_turn_id(turn)).await?;
-                Ok(if once { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-            }
-            None => Ok(ControlFlow::Break(())),
-        }
+    async fn interrupted(&mut self) -> Result<ControlFlow<()>> {
+        // What was said a moment ago may not be known to run yet; ids are in the order of time.
+        let turn = self.running.or_else(|| self.mine.first().copied()).filter(|turn| self.cancelled != Some(*turn));
+        let Some(turn) = turn else { return Ok(ControlFlow::Break(())) };
+        self.cancelled = Some(turn);
+        self.show.remark("cancelling; Ctrl-C once more leaves");
+        self.send(ChatCancelTurn::new(self.chat_id.to_string()).with_turn_id(turn)).await?;
+        Ok(ControlFlow::Continue(()))
     }
 
     /// A line that the person typed: an answer, or something to say.
@@ -185,26 +193,33 @@ impl<'a> Talk<'a> {
             ChatsServerMessage::Turn(turn) => match turn.status {
                 ChatTurnStatus::Running => self.running = Some(turn.turn_id),
                 ChatTurnStatus::Queued | ChatTurnStatus::Cancelling => {}
-                _ => {
-                    self.running = self.running.filter(|running| *running != turn.turn_id);
-                    if !self.mine.remove(&turn.turn_id) {
-                        // The answer that says whose it is may still be on its way.
-                        self.over.insert(turn.turn_id);
-                        return self.shown(message);
-                    }
-                    let said = turn.error.clone().unwrap_or_else(|| format!("the turn was {}", turn.status.as_str()));
-                    let done = matches!(turn.status, ChatTurnStatus::Finished);
-                    self.failed = (!done).then(|| Failure::new(Exit::Failed, said));
-                }
+                _ => self.running = self.running.filter(|running| *running != turn.turn_id),
             },
+            ChatsServerMessage::Result(result) => {
+                let failure = (!result.success).then(|| {
+                    let exit =
+                        if result.status == ChatTurnStatus::Cancelled { Exit::Interrupted } else { Exit::Failed };
+                    Failure::new(exit, format!("the turn was {}", result.status.as_str()))
+                });
+                self.is_over(result.turn_id, failure);
+            }
+            ChatsServerMessage::Error(ChatFault { turn_id: Some(turn_id), error, .. }) => {
+                self.is_over(*turn_id, Some(Failure::new(Exit::Failed, error.clone())));
+            }
             ChatsServerMessage::UserMessage(said) if self.topic.as_ref() == Some(&said.content) => {
                 self.topic = None;
                 self.mine.insert(said.turn_id);
             }
-            ChatsServerMessage::ApprovalRequest(question) => self.asked.push_back(question.approval_id),
+            ChatsServerMessage::ApprovalRequest(question) => {
+                self.asked.push_back(question.approval_id);
+                if !self.person {
+                    let id = question.approval_id;
+                    self.show.remark(&format!("`flightdeck approvals approve {id}` in another terminal answers, too"));
+                }
+            }
             ChatsServerMessage::ApprovalResolved(answer) => self.asked.retain(|asked| *asked != answer.approval_id),
-            // Something that was said was refused; a turn that failed has a turn.
-            ChatsServerMessage::Error(fault) if fault.turn_id.is_none() => {
+            // Something that was said was refused.
+            ChatsServerMessage::Error(fault) => {
                 let action = fault.action.as_deref().unwrap_or_default();
                 return Err(Failure::new(Exit::Failed, format!("{} {action}", fault.error)).into());
             }
@@ -212,6 +227,15 @@ impl<'a> Talk<'a> {
             _ => {}
         }
         self.shown(message)
+    }
+
+    fn is_over(&mut self, turn_id: Uuid, failure: Option<Failure>) {
+        if self.mine.remove(&turn_id) {
+            self.failed = failure;
+        } else {
+            // The answer that says whose it is may still be on its way.
+            self.over.insert(turn_id, failure);
+        }
     }
 
     fn shown(&mut self, message: &ChatsServerMessage) -> Result<()> {
@@ -229,14 +253,35 @@ fn as_json(message: &ChatsServerMessage) -> Result<()> {
             }
         };
     }
-    let mut value = value! {
-        Connected History Synced Gap UserMessage AssistantMessage AgentThought AgentStatus Plan ToolUse ToolResult Patch
-        ApprovalRequest ApprovalResolved Turn Result Error Deleted Pong
+    let value = value! {
+        Connected History Synced Gap UserMessage AssistantMessage MessageFinished AgentThought AgentStatus Plan ToolUse
+        ToolResult Patch ApprovalRequest ApprovalResolved Turn Result Error Deleted Pong
     };
-    if let (Some(object), Some(tag)) = (value.as_object_mut(), message.tag()) {
-        object.insert("type".to_owned(), tag.into());
+    let mut line = serde_json::Map::new();
+    line.insert("type".to_owned(), message.tag().into());
+    line.extend(value.as_object().cloned().unwrap_or_default());
+    term::say_json_line(&line)
+}
+
+/// Ctrl-C, as often as it comes.
+struct Interrupts(#[cfg(unix)] tokio::signal::unix::Signal);
+
+impl Interrupts {
+    fn new() -> Result<Self> {
+        #[cfg(unix)]
+        return Ok(Self(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?));
+        #[cfg(not(unix))]
+        Ok(Self())
     }
-    term::say_json_line(&value)
+
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+        #[cfg(not(unix))]
+        let _ = tokio::signal::ctrl_c().await;
+    }
 }
 
 /// Lines of the standard input, read beside everything else; they end with the input.
