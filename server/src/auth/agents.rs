@@ -67,8 +67,13 @@ impl AgentAccess {
     fn narrow(&self, scope: Scope) -> Result<Scope, ApiError> {
         match (self, scope) {
             (Self::Workspaces(allowed), Scope::Workspaces(mut ids)) => {
+                let own: Vec<String> = ids.iter().map(Uuid::to_string).collect();
                 ids.retain(|id| allowed.contains(id));
-                if ids.is_empty() { Err(ErrorCode::AgentsNotAllowed.into()) } else { Ok(Scope::Workspaces(ids)) }
+                if ids.is_empty() {
+                    let whose = format!("does not name the caller's: {}", own.join(", "));
+                    return Err(ApiError::new(ErrorCode::AgentsNotAllowed).detail("FLIGHTDECK_AGENT_WORKSPACES", whose));
+                }
+                Ok(Scope::Workspaces(ids))
             }
             (_, scope) => Ok(scope),
         }
