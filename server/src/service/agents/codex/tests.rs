@@ -132,7 +132,7 @@ fn a_change_of_a_file() {
             "status Thinking",
             "status Changing files",
             "call call_f7abb4c9d00446bbbb2f apply_patch \
-             {\"changes\":[{\"diff\":\"hi\\n\",\"kind\":{\"type\":\"add\"},\"path\":\"/home/dev/project/a.txt\"}]}",
+             {\"changes\":[{\"path\":\"/home/dev/project/a.txt\",\"kind\":{\"type\":\"add\"},\"diff\":\"hi\\n\"}]}",
             "ask edit `Change a.txt` call_f7abb4c9d00446bbbb2f apply_patch",
             "withdraw",
             "patch a.txt\n--- /dev/null\n+++ b/a.txt\n@@ -0,0 +1 @@\n+hi\n",
