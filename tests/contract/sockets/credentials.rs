@@ -105,6 +105,26 @@ for_each_database! {
             .refused("credential_missing")?;
     }
 
+    /// Whoever may chat runs programs: on this machine, and only in development, that takes no credential.
+    async fn a_chat_wants_a_device_from_other_machines(database) {
+        for options in [development(database), production(development(database))] {
+            let server = TestServer::with(options).await?;
+            let workspace = server.pair().await?;
+            let with_token = |token: &str| Request::socket(format!("/ws?token={token}"));
+            let plain = Request::socket("/ws").header(PROXY.0, PROXY.1);
+            for right in [plain.clone().bearer(&workspace.device_token), with_token(&workspace.device_token)] {
+                server.open(&right).await?.expect("connected").await?;
+            }
+            server.try_open(&plain).await?.refused("credential_missing")?;
+            for wrong in [plain.clone().bearer("made-up"), with_token("made-up"), plain.bearer(COMPANION_TOKEN)] {
+                let target = wrong.target.clone();
+                server.try_open(&wrong).await?.refused("credential_invalid").context(target)?;
+            }
+            workspace.machine.devices().revoke_device(&workspace.device_id).await?;
+            server.try_open(&with_token(&workspace.device_token)).await?.refused("device_revoked")?;
+        }
+    }
+
     /// Whether the agent exists is nobody's business who has no credential.
     async fn the_companion_tells_strangers_nothing_about_agents(database) {
         let server = TestServer::with(production(development(database))).await?;

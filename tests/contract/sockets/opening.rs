@@ -148,6 +148,7 @@ for_each_database! {
             format!("/realtime?agent_id={agent_id}&role=pc&token={long}"),
             format!("/hub?agent_id={long}"),
             format!("/hub?session_id={long}"),
+            format!("/ws?token={long}"),
         ] {
             let request = Request::socket(&target).bearer(COMPANION_TOKEN);
             server.try_open(&request).await?.refused("invalid_request").context(target)?;
