@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use flightdeck_tests::database::TestDatabase;
-use flightdeck_tests::{Kind, RawSocket, Request, ServerProcess, for_each_database};
+use flightdeck_tests::{Kind, RawSocket, Request, ServerProcess, for_each_database, on_postgres};
 use serde_json::{Value, json};
 
 use crate::machine::{Machine, said, until};
@@ -103,14 +103,7 @@ for_each_database! {
         let process = ServerProcess::on(&store, &settings).await?;
         let mut socket = follow(&process, database, &id, json!(0)).await?;
         // On PostgreSQL, another server might have been working on it: what it held has to run out first.
-        let failed = tokio::time::timeout(Duration::from_secs(40), async {
-            loop {
-                if let Ok(failed) = socket.until("error").await {
-                    return failed;
-                }
-            }
-        });
-        let failed = failed.await.context("nobody ends the turn")?;
+        let failed = patiently(&mut socket, "error").await?;
         ensure!(failed["error"].as_str().is_some_and(|text| text.contains("went away")), "{failed}");
         // What waited is done now, and so is what comes next.
         socket.until("result").await?;
@@ -149,6 +142,80 @@ for_each_database! {
         socket.send(&say(&id, "hello")).await?;
         ensure!(socket.until("result").await?["success"] == true, "the chat does not go on");
     }
+}
+
+on_postgres! {
+    /// Two servers on one database: a turn of one is seen and cancelled on the other, waits there for its time, and goes to
+    /// the other when the first is killed or only stands still.
+    async fn a_chat_moves_to_another_server() {
+        let folder = tempfile::tempdir()?;
+        let mark = format!("FLIGHTDECK_TEST_{}", uuid::Uuid::new_v4().simple());
+        let script = script(folder.path(), &mark)?;
+        let store = TestDatabase::create(Kind::Postgres).await?;
+        let settings = [("FLIGHTDECK_MOCK_SCRIPT", script.as_str())];
+        let mut one = ServerProcess::on(&store, &settings).await?;
+        let other = ServerProcess::on(&store, &settings).await?;
+        let (id, mut here) = chat(&one, Kind::Postgres).await?;
+        here.until("synced").await?;
+        let mut there = follow(&other, Kind::Postgres, &id, json!(0)).await?;
+        there.until("synced").await?;
+
+        // Said on one, cancelled on the other.
+        here.send(&say(&id, "work")).await?;
+        until_processes(&mark, |count| count >= 3).await?;
+        there.until("tool_use").await?;
+        there.send(&json!({"type": "cancel", "chatId": id})).await?;
+        for socket in [&mut here, &mut there] {
+            let result = socket.until("result").await?;
+            ensure!(result["status"] == "cancelled", "{result}");
+        }
+        until_processes(&mark, |count| count == 0).await?;
+
+        // Said on the other while one works: it waits. Then one is killed.
+        here.send(&say(&id, "work")).await?;
+        there.until("tool_use").await?;
+        there.send(&say(&id, "hello")).await?;
+        until_processes(&mark, |count| count >= 3).await?;
+        one.kill().await?;
+        until_processes(&mark, |count| count == 0).await?;
+        let failed = patiently(&mut there, "error").await?;
+        ensure!(failed["error"].as_str().is_some_and(|text| text.contains("went away")), "{failed}");
+        ensure!(there.until("result").await?["success"] == true, "what waited is not done");
+
+        // The other stands still for longer than it may hold the chat, while its agent goes on; a third one takes the chat.
+        there.send(&say(&id, "work")).await?;
+        there.until("tool_use").await?;
+        until_processes(&mark, |count| count >= 3).await?;
+        let third = ServerProcess::on(&store, &settings).await?;
+        let mut elsewhere = follow(&third, Kind::Postgres, &id, Value::Null).await?;
+        elsewhere.until("synced").await?;
+        other.signal("STOP").await?;
+        elsewhere.send(&say(&id, "and now")).await?;
+        let failed = patiently(&mut elsewhere, "error").await?;
+        ensure!(failed["error"].as_str().is_some_and(|text| text.contains("went away")), "{failed}");
+        ensure!(elsewhere.until("result").await?["success"] == true, "what waited is not done");
+        // It finds out, lets go, and says nothing in the chat's name any more.
+        other.signal("CONT").await?;
+        until_processes(&mark, |count| count == 0).await?;
+        let turns = call(&third, &Request::get(format!("/api/chats/{id}/turns"))).await?;
+        let statuses: Vec<_> =
+            turns["turns"].as_array().into_iter().flatten().filter_map(|it| it["status"].as_str()).collect();
+        ensure!(
+            statuses == ["cancelled", "interrupted", "finished", "interrupted", "finished"],
+            "{statuses:?}"
+        );
+    }
+}
+
+/// The next such message, however long another server's hold on the chat takes to run out.
+async fn patiently(socket: &mut RawSocket, wanted: &str) -> Result<Value> {
+    let mut found = socket.until(wanted).await;
+    for _ in 0..3 {
+        if found.is_err() {
+            found = socket.until(wanted).await;
+        }
+    }
+    found
 }
 
 for_each_database! {
