@@ -158,11 +158,16 @@ pub async fn open<C: ConnectionTrait>(
     Ok(open)
 }
 
-/// The chats with open turns that no server has at `now`, at most `limit`.
+/// The chats with open turns from before `since` that no server has at `now`, at most `limit`.
 ///
 /// # Errors
 /// If the database can't be reached.
-pub async fn unattended<C: ConnectionTrait>(connection: &C, now: i64, limit: u64) -> Result<Vec<Uuid>, StoreError> {
+pub async fn unattended<C: ConnectionTrait>(
+    connection: &C,
+    now: i64,
+    since: i64,
+    limit: u64,
+) -> Result<Vec<Uuid>, StoreError> {
     let free = Condition::any().add(chat::Column::HeldBy.is_null()).add(chat::Column::HeldUntil.lt(now));
     let of_chat = turn::Entity::belongs_to(chat::Entity).from(turn::Column::ChatId).to(chat::Column::Id).into();
     Ok(turn::Entity::find()
@@ -171,6 +176,7 @@ pub async fn unattended<C: ConnectionTrait>(connection: &C, now: i64, limit: u64
         .distinct()
         .join(JoinType::InnerJoin, of_chat)
         .filter(turn::Column::Status.is_in(OPEN))
+        .filter(turn::Column::CreatedAt.lt(since))
         .filter(chat::Column::DeletedAt.is_null())
         .filter(free)
         .limit(limit)

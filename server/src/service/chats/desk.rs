@@ -113,8 +113,10 @@ impl Desks {
 /// What the log tells about chats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Signal {
-    /// Somebody said something.
+    /// Somebody said something here.
     Said(Uuid),
+    /// Somebody said something to another server. That one takes the chat if nobody has it: its client then sees the pieces.
+    SaidElsewhere(Uuid),
     Cancelled(Uuid, Uuid),
     Deleted(Uuid),
     /// Something may not have been told.
@@ -140,14 +142,12 @@ impl Signals {
         // Nobody listens any more when the server shuts down.
         let _ = self.0.send(signal);
     }
-}
 
-impl CommitListener for Signals {
-    fn committed(&self, events: &[Committed]) {
+    fn tell_of(&self, events: &[Committed], said: fn(Uuid) -> Signal) {
         for Committed { event, .. } in events {
             let Some(chat_id) = chat_of(&event.stream) else { continue };
             match event.kind.as_str() {
-                "user_message" => self.tell(Signal::Said(chat_id)),
+                "user_message" => self.tell(said(chat_id)),
                 "deleted" => self.tell(Signal::Deleted(chat_id)),
                 "cancel_requested" => {
                     if let Some(ChatEvent::CancelRequested { turn_id }) = ChatEvent::read(&event.kind, &event.payload) {
@@ -158,10 +158,20 @@ impl CommitListener for Signals {
             }
         }
     }
+}
+
+impl CommitListener for Signals {
+    fn committed(&self, events: &[Committed]) {
+        self.tell_of(events, Signal::Said);
+    }
+
+    fn heard(&self, events: &[Committed]) {
+        self.tell_of(events, Signal::SaidElsewhere);
+    }
 
     fn missed_in(&self, stream: &str) {
         if let Some(chat_id) = chat_of(stream) {
-            self.tell(Signal::Said(chat_id));
+            self.tell(Signal::SaidElsewhere(chat_id));
         }
     }
 
@@ -176,6 +186,7 @@ pub async fn attend(chats: Chats, Heard(mut heard): Heard) {
         let desk = |chat_id| chats.0.desks.find(chat_id);
         match signal {
             Signal::Said(chat_id) => chats.wake(chat_id),
+            Signal::SaidElsewhere(chat_id) => _ = desk(chat_id).map(|desk| desk.bell.notify_one()),
             Signal::Cancelled(chat_id, turn_id) => _ = desk(chat_id).map(|desk| desk.cancel(turn_id)),
             Signal::Deleted(chat_id) => _ = desk(chat_id).map(|desk| desk.gone.cancel()),
             Signal::Missed => chats.0.desks.missed.notify_one(),
@@ -248,7 +259,7 @@ impl Chats {
             }
             desks.iter().for_each(|desk| desk.bell.notify_one());
         }
-        let unattended = turns::unattended(self.0.store.reader(), now, UNATTENDED).await?;
+        let unattended = turns::unattended(self.0.store.reader(), now, now - RENEWED, UNATTENDED).await?;
         unattended.into_iter().for_each(|chat_id| self.wake(chat_id));
         Ok(())
     }
