@@ -6,7 +6,9 @@
 
 mod acp;
 mod agent;
+mod changes;
 mod claude_code;
+mod clip;
 mod codex;
 mod dialogue;
 mod known;
@@ -23,6 +25,7 @@ use std::time::Duration;
 use process::Supervisor;
 
 pub use agent::{Agent, AgentError, Setup};
+pub use clip::clipped;
 pub use known::{Added, Definition, Kind, all};
 
 /// The agents of this server. Cheap to clone.

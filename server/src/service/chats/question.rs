@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_api::generated::types::{ApprovalRequest, ApprovalStatus};
-use flightdeck_api::support::{ApiError, JsonObject};
+use flightdeck_api::support::ApiError;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::Chats;
 use super::desk::Desk;
 use super::event::ChatEvent;
+use super::turn::bounded;
 use crate::service::agents::update::{Answer, Permission, Question};
 use crate::service::approvals::{self, Asked, Waited};
 use crate::store::chats::ChatRow;
@@ -104,7 +105,7 @@ impl Asking {
             run_id: self.turn_id,
             command: Some(cut(&command, COMMAND)).filter(|text| !text.is_empty()).unwrap_or_else(|| tool_name.clone()),
             cwd: cut(&self.cwd, 4_000),
-            context: Some(evidence(input)),
+            context: Some(bounded(input, EVIDENCE)),
             workspace_id: None,
             kind: Some(cut(&kind, 50)),
             provider: Some(self.chat.agent.clone()),
@@ -143,12 +144,4 @@ impl Asking {
 /// The beginning of a text, without what no text column takes.
 fn cut(text: &str, characters: usize) -> String {
     text.chars().filter(|&character| character != '\0').take(characters).collect()
-}
-
-fn evidence(input: JsonObject) -> JsonObject {
-    let size = serde_json::to_string(&input).map_or(0, |text| text.len());
-    if size <= EVIDENCE {
-        return input;
-    }
-    JsonObject([("omitted".to_owned(), format!("{size} bytes").into())].into_iter().collect())
 }

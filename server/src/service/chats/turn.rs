@@ -18,8 +18,8 @@ use super::event::{ChatEvent, PlanStep};
 use super::runner::Seated;
 use super::{Chats, question};
 use crate::log::Work;
-use crate::service::agents::AgentError;
 use crate::service::agents::update::{Outcome, Progress, TurnEnd, Update};
+use crate::service::agents::{AgentError, clipped};
 use crate::store::chats::{self, ChatRow};
 use crate::store::turns::TurnRow;
 
@@ -291,7 +291,7 @@ impl<'p> Performance<'p> {
                 ChatEvent::Plan { turn_id, entries: entries.collect() }
             }
             Update::ToolCall(call) => {
-                let tool_input = bounded(call.input);
+                let tool_input = bounded(call.input, INPUT);
                 let (tool_id, tool_name) = (clipped(call.id, LINE), clipped(call.name, LINE));
                 ChatEvent::ToolUse { turn_id, tool_id, tool_name, tool_input }
             }
@@ -356,18 +356,12 @@ impl Chats {
     }
 }
 
-/// The beginning of a text.
-fn clipped(mut text: String, bytes: usize) -> String {
-    text.truncate(text.floor_char_boundary(bytes.min(text.len())));
-    text
-}
-
 /// A tool's input, unless it is too large to be shown to everybody.
-fn bounded(input: JsonObject) -> JsonObject {
+pub(super) fn bounded(input: JsonObject, most: usize) -> JsonObject {
     let size = serde_json::to_string(&input).map_or(0, |text| text.len());
-    if size <= INPUT {
+    if size <= most {
         return input;
     }
-    let told = format!("{size} bytes; more than {INPUT} are not shown");
+    let told = format!("{size} bytes; more than {most} are not shown");
     JsonObject([("omitted".to_owned(), told.into())].into_iter().collect())
 }

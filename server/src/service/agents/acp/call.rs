@@ -1,21 +1,22 @@
 //! One use of a tool, as an agent tells of it piece by piece.
 
-use std::time::Duration;
+use std::path::Path;
 
 use agent_client_protocol::v1::schema::{
     ContentBlock, Diff, ToolCallContent, ToolCallStatus, ToolCallUpdate, ToolCallUpdateFields, ToolKind,
 };
 use flightdeck_api::support::JsonObject;
 use serde_json::{Map, Value};
-use similar::TextDiff;
 
+use crate::service::agents::changes::{self, between, relative};
+use crate::service::agents::clip::{clipped, result_of};
 use crate::service::agents::update::{Patch, Question, ToolCall, ToolResult, Update};
 
-const LONGEST_RESULT: usize = 16 << 10;
-const LONGEST_DIFF: usize = 64 << 10;
+/// The most that a status says of a call's title.
+const LONGEST_STATUS: usize = 200;
 
-/// How long two texts are compared; what is the same in them may then be told as changed.
-const COMPARING: Duration = Duration::from_millis(100);
+/// The most that a person who is asked reads of the changes.
+const LONGEST_EVIDENCE: usize = 64 << 10;
 
 #[derive(Debug)]
 pub(super) struct Call {
@@ -51,7 +52,7 @@ impl Call {
     }
 
     /// Takes in what is new.
-    pub(super) fn learn(&mut self, fields: &ToolCallUpdateFields) {
+    pub(super) fn learn(&mut self, cwd: &Path, fields: &ToolCallUpdateFields) {
         if let Some(name) = &fields.name {
             self.name = Some(name.clone());
         }
@@ -71,7 +72,7 @@ impl Call {
         }
         let Some(content) = &fields.content else { return };
         let diffs = content.iter().filter_map(|item| match item {
-            ToolCallContent::Diff(diff) => Some(patch(diff)),
+            ToolCallContent::Diff(diff) => Some(patch(cwd, diff)),
             _ => None,
         });
         let patches: Vec<_> = diffs.collect();
@@ -100,7 +101,7 @@ impl Call {
             ToolKind::Fetch => "Fetching a page",
             ToolKind::SwitchMode => "Changing its mode",
             _ if self.title.is_empty() => "Using a tool",
-            _ => return Update::Status(cut(&self.title, 200).to_owned()),
+            _ => return Update::Status(clipped(self.title.clone(), LONGEST_STATUS)),
         };
         Update::Status(status.to_owned())
     }
@@ -126,7 +127,7 @@ impl Call {
         let output = || fields.raw_output.as_ref().and_then(output);
         let said = std::mem::take(&mut self.said);
         let content = last.or_else(output).unwrap_or(said);
-        let result = ToolResult { id: self.id.clone(), content: cut(&content, LONGEST_RESULT).to_owned(), is_error };
+        let result = ToolResult { id: self.id.clone(), content: result_of(content), is_error };
         self.input = Map::new();
         let patches = std::mem::take(&mut self.patches);
         let patches = if is_error { Vec::new() } else { patches };
@@ -167,11 +168,11 @@ impl Call {
             input.insert("title".to_owned(), self.title.clone().into());
             let shown = asked.fields.content.as_deref().map(text).unwrap_or_default();
             if !shown.is_empty() {
-                input.insert("content".to_owned(), cut(&shown, LONGEST_RESULT).into());
+                input.insert("content".to_owned(), result_of(shown).into());
             }
             if !self.patches.is_empty() {
                 let diffs: String = self.patches.iter().map(|patch| patch.diff.as_str()).collect();
-                input.insert("diff".to_owned(), cut(&diffs, LONGEST_DIFF).into());
+                input.insert("diff".to_owned(), clipped(diffs, LONGEST_EVIDENCE).into());
             }
         }
         JsonObject(input)
@@ -210,18 +211,10 @@ fn output(raw: &Value) -> Option<String> {
     }
 }
 
-fn patch(diff: &Diff) -> Patch {
-    let path = diff.path.to_string_lossy().into_owned();
-    let old = diff.old_text.as_deref();
-    let before = if old.is_some() { path.as_str() } else { "/dev/null" };
-    let changes = TextDiff::configure().timeout(COMPARING).diff_lines(old.unwrap_or_default(), &diff.new_text);
-    let diff = changes.unified_diff().context_radius(3).header(before, &path).to_string();
-    Patch { diff: cut(&diff, LONGEST_DIFF).to_owned(), path }
-}
-
-/// No more than so many bytes, and whole characters.
-fn cut(text: &str, longest: usize) -> &str {
-    &text[..text.floor_char_boundary(longest)]
+fn patch(cwd: &Path, diff: &Diff) -> Patch {
+    let path = relative(cwd, &diff.path.to_string_lossy());
+    let diff = between(&path, diff.old_text.as_deref(), Some(&diff.new_text));
+    changes::patch(path, diff)
 }
 
 #[cfg(test)]
@@ -229,18 +222,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_is_a_unified_diff() {
-        let changed = patch(&Diff::new("/p/a.txt", "one\nthree\n").old_text("one\ntwo\n".to_owned()));
-        assert_eq!(changed.path, "/p/a.txt");
-        assert_eq!(changed.diff, "--- /p/a.txt\n+++ /p/a.txt\n@@ -1,2 +1,2 @@\n one\n-two\n+three\n");
-        let new = patch(&Diff::new("/p/a.txt", "hello"));
-        assert_eq!(new.diff, "--- /dev/null\n+++ /p/a.txt\n@@ -0,0 +1 @@\n+hello\n\\ No newline at end of file\n");
-    }
-
-    #[test]
-    fn sizes_have_limits_at_whole_characters() {
-        let long = patch(&Diff::new("/p/a.txt", "ä".repeat(LONGEST_DIFF)));
-        assert!(long.diff.len() <= LONGEST_DIFF && long.diff.len() > LONGEST_DIFF - 4, "{}", long.diff.len());
-        assert_eq!(cut("äöü", 3), "ä");
+    fn a_change_is_told_from_where_the_agent_works() {
+        let cwd = Path::new("/p");
+        let changed = patch(cwd, &Diff::new("/p/a.txt", "one\nthree\n").old_text("one\ntwo\n".to_owned()));
+        assert_eq!(changed.path, "a.txt");
+        assert_eq!(changed.diff, "--- a/a.txt\n+++ b/a.txt\n@@ -1,2 +1,2 @@\n one\n-two\n+three\n");
+        let new = patch(cwd, &Diff::new("/q/a.txt", "hello"));
+        assert_eq!(new.path, "/q/a.txt");
+        assert_eq!(new.diff, "--- /dev/null\n+++ b/q/a.txt\n@@ -0,0 +1 @@\n+hello\n\\ No newline at end of file\n");
     }
 }

@@ -63,7 +63,7 @@ pub(super) async fn start(
     let error = match opened {
         Ok(Ok(Session { id, login })) => {
             let ready = VecDeque::from([Update::Session(id.to_string())]);
-            let translator = Translator::default();
+            let translator = Translator::new(setup.cwd.clone());
             let agent = Acp { wire, supervision, session: id, login, translator, ready, turn: None, sweep_at: None };
             return Ok(Box::new(agent));
         }

@@ -1,6 +1,7 @@
 //! What an agent tells by the protocol, as updates. Knows no connection, so that it can be tested without one.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 
 use agent_client_protocol::Error;
 use agent_client_protocol::v1::schema::{
@@ -14,8 +15,10 @@ use crate::service::agents::update::{Outcome, Progress, Question, Step, TurnEnd,
 /// How many calls of a turn are remembered.
 const CALLS: usize = 64;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Translator {
+    /// Where the agent works.
+    cwd: PathBuf,
     /// The message that is being said, if one is.
     saying: Option<Saying>,
     /// The turn's calls, the oldest first.
@@ -32,6 +35,10 @@ struct Saying {
 }
 
 impl Translator {
+    pub(super) const fn new(cwd: PathBuf) -> Self {
+        Self { cwd, saying: None, calls: VecDeque::new(), cost: None, cost_before: 0.0 }
+    }
+
     pub(super) fn update(&mut self, update: SessionUpdate, out: &mut VecDeque<Update>) {
         match update {
             SessionUpdate::AgentMessageChunk(chunk) => self.say(&chunk, out),
@@ -54,7 +61,7 @@ impl Translator {
     pub(super) fn question(&mut self, asked: &ToolCallUpdate, out: &mut VecDeque<Update>) -> Question {
         let (at, is_new) = self.find(&asked.tool_call_id.0);
         let call = &mut self.calls[at];
-        call.learn(&asked.fields);
+        call.learn(&self.cwd, &asked.fields);
         let status = is_new.then(|| call.status());
         let told = call.tell();
         let question = call.question(asked);
@@ -105,7 +112,7 @@ impl Translator {
         if call.is_over() {
             return;
         }
-        call.learn(&update.fields);
+        call.learn(&self.cwd, &update.fields);
         let mut updates = Vec::new();
         if is_new {
             updates.push(call.status());
@@ -186,7 +193,7 @@ mod tests {
 
     /// What becomes of an agent's updates, and of the turn's end.
     fn told(updates: &[Value], stop_reason: &str) -> Vec<String> {
-        let mut translator = Translator::default();
+        let mut translator = Translator::new("/p".into());
         let mut out = VecDeque::new();
         for update in updates {
             translator.update(serde_json::from_value(update.clone()).expect("it is an update"), &mut out);
@@ -298,7 +305,7 @@ mod tests {
         let changed = told(&[announced.clone(), call(json!({"status": "completed"}))], "end_turn");
         assert_eq!(
             changed,
-            ["status Editing a file", "call c edit {}", "patch /p/a", "result c false ", "end Finished None"]
+            ["status Editing a file", "call c edit {}", "patch a", "result c false ", "end Finished None"]
         );
         let failed = told(&[announced, call(json!({"status": "failed", "rawOutput": {"output": "no"}}))], "cancelled");
         assert_eq!(failed, ["status Editing a file", "call c edit {}", "result c true no", "end Cancelled None"]);
@@ -306,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_turn_costs_what_the_session_costs_more_than_before() {
-        let mut translator = Translator::default();
+        let mut translator = Translator::new("/p".into());
         let mut out = VecDeque::new();
         for (amount, currency) in [(0.5, "USD"), (0.75, "USD"), (9.0, "EUR")] {
             let usage = json!({"sessionUpdate": "usage_update", "used": 1, "size": 2, "cost": {"amount": amount, "currency": currency}});
@@ -319,7 +326,7 @@ mod tests {
 
     #[test]
     fn no_more_calls_are_remembered_than_a_turn_needs() {
-        let mut translator = Translator::default();
+        let mut translator = Translator::new("/p".into());
         let mut out = VecDeque::new();
         for id in 0..1000 {
             let call = json!({"sessionUpdate": "tool_call", "toolCallId": id.to_string(), "title": "x"});

@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::wire::{Edited, Editing, Todos};
-use crate::service::agents::dialogue::{between, clipped, diff_of, patch as limited, relative};
+use crate::service::agents::changes::{between, diff_of, patch as limited, relative};
+use crate::service::agents::clipped;
 use crate::service::agents::update::{Patch, Progress, Step};
 
 /// The most that a person reads of what a tool would be given; the rest is in the evidence.

@@ -12,7 +12,8 @@ use super::wire::{
     Block, CanUseTool, ControlReply, ControlRequest, Delta, Event, Line, Message, Prompt, Reply, Said, StreamEvent,
     System, TextBlock, Told, ToolUse, TurnResult, Verdict, Wanted,
 };
-use crate::service::agents::dialogue::{Dialogue, Heard, line, result_of};
+use crate::service::agents::clip::result_of;
+use crate::service::agents::dialogue::{Dialogue, Heard, line};
 use crate::service::agents::update::{Answer, Outcome, Question, ToolCall, ToolResult, TurnEnd, Update, Usage};
 
 /// What the first request is called.

@@ -6,7 +6,8 @@ use flightdeck_api::support::JsonObject;
 use serde_json::{Map, Value, json};
 
 use super::wire::{Approval, Change, Execution, FileChange, Item, McpToolCall, PlanNews};
-use crate::service::agents::dialogue::{between, diff_of, patch, relative, result_of};
+use crate::service::agents::changes::{between, diff_of, patch, relative};
+use crate::service::agents::clip::result_of;
 use crate::service::agents::update::{Patch, Progress, Question, Step, ToolCall, ToolResult, Update};
 
 /// As Codex calls the tool that runs commands, and the one that changes files, where it names them.

@@ -3,7 +3,6 @@
 //! A [`Dialogue`] is a protocol alone: it turns lines into what they mean, and what is wanted into lines, and knows neither
 //! processes nor time. A [`Talker`] runs a program by it, and is the agent.
 
-mod changes;
 mod ends;
 mod questions;
 mod talker;
@@ -14,11 +13,7 @@ use serde::Serialize;
 
 use super::update::{Answer, Question, Update};
 
-pub(super) use changes::{between, diff_of, patch, relative};
 pub(super) use talker::Talker;
-
-/// The most that is told of what a tool said.
-const LONGEST_RESULT: usize = 16 << 10;
 
 /// A protocol of lines, from the first to the last.
 pub(super) trait Dialogue: Send {
@@ -60,31 +55,4 @@ pub(super) enum Heard<Asked> {
 /// A message as a line. Ours are made of texts and objects, which can always be written.
 pub(super) fn line(message: &impl Serialize) -> String {
     serde_json::to_string(message).unwrap_or_default()
-}
-
-/// The text, or as much of it as `longest` bytes hold.
-pub(super) fn clipped(mut text: String, longest: usize) -> String {
-    if text.len() > longest {
-        text.truncate(text.floor_char_boundary(longest));
-        text.shrink_to_fit();
-    }
-    text
-}
-
-/// What a tool said, within its limit.
-pub(super) fn result_of(content: String) -> String {
-    clipped(content, LONGEST_RESULT)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_texts_end_at_a_character() {
-        assert_eq!(clipped("über".to_owned(), 1), "");
-        assert_eq!(clipped("über".to_owned(), 2), "ü");
-        assert_eq!(clipped("über".to_owned(), 9), "über");
-        assert_eq!(result_of("€".repeat(LONGEST_RESULT)).len(), LONGEST_RESULT / 3 * 3);
-    }
 }

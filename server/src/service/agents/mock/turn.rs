@@ -4,19 +4,17 @@ use std::path::{Component, Path};
 use std::time::Duration;
 
 use flightdeck_api::support::JsonObject;
-use similar::TextDiff;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::script::{Cost, Plan, Run, Step, Stream, Write};
+use crate::service::agents::changes::{between, patch};
+use crate::service::agents::clip::{LONGEST_RESULT, result_of};
 use crate::service::agents::process::{CommandLine, Lines};
 use crate::service::agents::update::{
-    self, Answer, Outcome, Patch, Permission, Progress, Question, ToolCall, ToolResult, TurnEnd, Update, Usage,
+    self, Answer, Outcome, Permission, Progress, Question, ToolCall, ToolResult, TurnEnd, Update, Usage,
 };
 use crate::service::agents::{AgentError, Setup};
-
-/// What is told of a program's output.
-const TOLD: usize = 16 << 10;
 
 /// Why a turn ends before its last step.
 enum Stop {
@@ -163,7 +161,7 @@ impl Player {
         let mut lines = Lines::new(program.stdout);
         let mut output = String::new();
         while let Some(line) = lines.next().await {
-            if output.len() + line.len() < TOLD {
+            if output.len() <= LONGEST_RESULT {
                 output.push_str(&line);
                 output.push('\n');
             }
@@ -173,7 +171,7 @@ impl Player {
             output.push_str(program.supervision.last_words().trim_start());
         }
         program.supervision.close().await;
-        Ok((output, success))
+        Ok((result_of(output), success))
     }
 
     async fn write(&mut self, Write { path, text, ask }: Write) -> Result<(), Stop> {
@@ -185,16 +183,15 @@ impl Player {
             return self.end(id, format!("{path} is not inside the working directory"), true).await;
         }
         let file = self.setup.cwd.join(&path);
-        let before = tokio::fs::read_to_string(&file).await.unwrap_or_default();
+        let before = tokio::fs::read_to_string(&file).await.ok();
         if let Some(folder) = file.parent() {
             let _ = tokio::fs::create_dir_all(folder).await;
         }
         if let Err(error) = tokio::fs::write(&file, &text).await {
             return self.end(id, format!("{path} can't be written: {error}"), true).await;
         }
-        let diff = TextDiff::from_lines(&before, &text);
-        let diff = diff.unified_diff().header(&format!("a/{path}"), &format!("b/{path}")).to_string();
-        self.tell(Update::Patch(Patch { path: path.clone(), diff })).await?;
+        let diff = between(&path, before.as_deref(), Some(&text));
+        self.tell(Update::Patch(patch(path.clone(), diff))).await?;
         self.end(id, format!("wrote {path}"), false).await
     }
 }

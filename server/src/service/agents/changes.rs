@@ -6,7 +6,7 @@ use std::time::Duration;
 use similar::TextDiff;
 
 use super::clipped;
-use crate::service::agents::update::Patch;
+use super::update::Patch;
 
 /// The longest diff that is told.
 const LONGEST: usize = 64 << 10;
@@ -15,13 +15,13 @@ const LONGEST: usize = 64 << 10;
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// A file's path as a person in `cwd` would write it.
-pub(in crate::service::agents) fn relative(cwd: &Path, path: &str) -> String {
+pub(super) fn relative(cwd: &Path, path: &str) -> String {
     let inside = Path::new(path).strip_prefix(cwd).ok().and_then(Path::to_str).filter(|inside| !inside.is_empty());
     inside.unwrap_or(path).to_owned()
 }
 
 /// The diff between two texts; a text that is `None` is that of no file.
-pub(in crate::service::agents) fn between(path: &str, old: Option<&str>, new: Option<&str>) -> String {
+pub(super) fn between(path: &str, old: Option<&str>, new: Option<&str>) -> String {
     let (before, after) = (old.unwrap_or_default(), new.unwrap_or_default());
     let compared = TextDiff::configure().timeout(PATIENCE).diff_lines(before, after);
     let hunks = compared.unified_diff().to_string();
@@ -30,7 +30,7 @@ pub(in crate::service::agents) fn between(path: &str, old: Option<&str>, new: Op
 }
 
 /// A diff of hunks that somebody else made.
-pub(in crate::service::agents) fn diff_of(path: &str, hunks: &str) -> String {
+pub(super) fn diff_of(path: &str, hunks: &str) -> String {
     let end = if hunks.ends_with('\n') { "" } else { "\n" };
     format!("--- {}\n+++ {}\n{hunks}{end}", named('a', path), named('b', path))
 }
@@ -40,7 +40,7 @@ fn named(side: char, path: &str) -> String {
 }
 
 /// A change, within its limit.
-pub(in crate::service::agents) fn patch(path: String, diff: String) -> Patch {
+pub(super) fn patch(path: String, diff: String) -> Patch {
     Patch { path, diff: clipped(diff, LONGEST) }
 }
 
