@@ -57,6 +57,11 @@ fn prepare_process(config: &Config) {
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
         umask(rustix::fs::Mode::from_raw_mode(0o077));
+        // Agents run as the same user, and must not read the settings out of /proc or the memory.
+        #[cfg(target_os = "linux")]
+        if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+            tracing::warn!(%error, "this process can't be closed to others of its user");
+        }
         let limit = getrlimit(Resource::Nofile);
         let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
         let files = match setrlimit(Resource::Nofile, raised) {

@@ -12,6 +12,12 @@ pub(crate) fn is_claude_code(input: &HookInput, variable: impl Fn(&str) -> Optio
     !like_copilot || (variable("CLAUDECODE").as_deref() == Some("1") && variable("COPILOT_CLI").is_none())
 }
 
+/// Whether a Flightdeck server runs the agent. It then asks by itself before the agent does what needs a permission, and a
+/// person would be asked twice. A gate before every tool is another thing, which the server does not have.
+pub(crate) fn is_asked_elsewhere(input: &HookInput, variable: impl Fn(&str) -> Option<String>) -> bool {
+    input.event() == "PermissionRequest" && variable("FLIGHTDECK_AGENT_PROCESS").is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -28,6 +34,14 @@ mod tests {
         for (name, _) in fixtures::ALL {
             assert!(is_claude_code(&fixtures::event(name), nothing), "{name}");
         }
+    }
+
+    #[test]
+    fn an_agent_of_a_server_is_asked_about_once() {
+        let marked = |name: &str| (name == "FLIGHTDECK_AGENT_PROCESS").then(|| "x/y".into());
+        let asks = fixtures::event("PermissionRequest");
+        assert!(is_asked_elsewhere(&asks, marked) && !is_asked_elsewhere(&asks, nothing));
+        assert!(!is_asked_elsewhere(&fixtures::event("PreToolUse"), marked));
     }
 
     #[test]

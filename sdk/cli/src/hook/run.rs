@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::answer::{Answer, GateEvent};
-use super::caller::is_claude_code;
+use super::caller::{is_asked_elsewhere, is_claude_code};
 use super::correlate::{How, Meaning, Settled};
 use super::deliver::{is_running, see_to_delivery};
 use super::gate::{self, Conclusion, Notebook, Times, Why};
@@ -59,6 +59,9 @@ pub(crate) fn run(places: Result<Places>, options: &HookOptions, input: impl Rea
     };
     if !is_claude_code(&input, |name| std::env::var(name).ok()) {
         log.add("this hook was run by another agent, which is left alone");
+        return ExitCode::SUCCESS;
+    }
+    if is_asked_elsewhere(&input, |name| std::env::var(name).ok()) {
         return ExitCode::SUCCESS;
     }
     let effective = places.and_then(|places| load(&places, options, input.text("cwd").map(PathBuf::from)));

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::process::Supervisor;
 use super::update::Update;
@@ -22,6 +23,9 @@ pub trait Agent: Send {
     /// # Errors
     /// If the agent is gone, or says what can't be understood. Nothing more comes then.
     async fn next(&mut self) -> Result<Update, AgentError>;
+
+    /// When it said something last, if only to itself: much of what programs say is no update, but a sign of life.
+    fn last_heard(&self) -> Instant;
 
     /// Asks the agent to end its turn. Its end comes as any other, soon; whoever can't wait closes the agent.
     async fn cancel(&mut self);

@@ -29,10 +29,10 @@ pub(super) fn between(path: &str, old: Option<&str>, new: Option<&str>) -> Strin
     format!("--- {}\n+++ {}\n{hunks}", side(old, 'a'), side(new, 'b'))
 }
 
-/// A diff of hunks that somebody else made.
-pub(super) fn diff_of(path: &str, hunks: &str) -> String {
+/// A diff of hunks that somebody else made; the file may have moved.
+pub(super) fn diff_of(from: &str, to: &str, hunks: &str) -> String {
     let end = if hunks.ends_with('\n') { "" } else { "\n" };
-    format!("--- {}\n+++ {}\n{hunks}{end}", named('a', path), named('b', path))
+    format!("--- {}\n+++ {}\n{hunks}{end}", named('a', from), named('b', to))
 }
 
 fn named(side: char, path: &str) -> String {
@@ -54,7 +54,7 @@ mod tests {
         assert_eq!(diff, "--- a/a.txt\n+++ b/a.txt\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n");
         assert_eq!(between("a.txt", None, Some("hi\n")), "--- /dev/null\n+++ b/a.txt\n@@ -0,0 +1 @@\n+hi\n");
         assert_eq!(between("/x/a", Some("hi\n"), None), "--- a/x/a\n+++ /dev/null\n@@ -1 +0,0 @@\n-hi\n");
-        assert_eq!(diff_of("a", "@@ -1 +1 @@\n-a\n+b"), "--- a/a\n+++ b/a\n@@ -1 +1 @@\n-a\n+b\n");
+        assert_eq!(diff_of("a", "c", "@@ -1 +1 @@\n-a\n+b"), "--- a/a\n+++ b/c\n@@ -1 +1 @@\n-a\n+b\n");
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod dialogue;
 mod known;
 mod mock;
 pub mod process;
+mod recent;
 pub mod update;
 
 use std::collections::BTreeMap;
@@ -108,7 +109,7 @@ impl Agents {
 
 /// Why a program can't be run, if it can't.
 fn missing(program: &str) -> Option<String> {
-    let is_program = |path: &Path| path.is_file();
+    let is_program = |path: &Path| path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
     let found = if program.contains('/') {
         is_program(Path::new(program))
     } else {

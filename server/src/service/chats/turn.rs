@@ -181,6 +181,11 @@ impl<'p> Performance<'p> {
                         *seated = None;
                         return Ended::with(Outcome::Cancelled);
                     }
+                    let heard_until = agent.last_heard() + silence;
+                    if heard_until > Instant::now() {
+                        until = heard_until;
+                        continue;
+                    }
                     if self.open.load(Ordering::Relaxed) == 0 {
                         let why = format!("The agent gave no sign of life for {} seconds.", silence.as_secs());
                         break Ended::with(Outcome::Failed(why));

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::process::{CommandLine, Program, Supervision};
+use super::process::{CommandLine, Program, REST, Supervision};
 use super::update::Update;
 use super::{Agent, AgentError, Setup};
 use session::{Failure, Session};
@@ -39,6 +39,9 @@ struct Acp {
     turn: Option<Turn>,
     /// When the processes that a cancelled turn has left are ended.
     sweep_at: Option<Instant>,
+    /// Its program has ended; until when the rest of what it said may come.
+    rest_until: Option<Instant>,
+    last_heard: Instant,
 }
 
 /// A turn. When it is over, nobody answers its questions any more.
@@ -59,13 +62,31 @@ pub(super) async fn start(
 ) -> Result<Box<dyn Agent>, AgentError> {
     let Program { stdin, stdout, mut supervision } = setup.supervisor.start(command, &setup.cwd, environment)?;
     let mut wire = Wire::new(stdin, stdout);
-    let opened = tokio::time::timeout(setup.patience, session::open(&mut wire, &setup)).await;
+    let gone = async {
+        supervision.exited().await;
+        tokio::time::sleep(REST).await;
+    };
+    let opened = tokio::select! {
+        opened = tokio::time::timeout(setup.patience, session::open(&mut wire, &setup)) => opened,
+        // Its output may stay open: what it started may hold it.
+        () = gone => Ok(Err(Failure::Gone)),
+    };
     let error = match opened {
         Ok(Ok(Session { id, login })) => {
             let ready = VecDeque::from([Update::Session(id.to_string())]);
             let translator = Translator::new(setup.cwd.clone());
-            let agent = Acp { wire, supervision, session: id, login, translator, ready, turn: None, sweep_at: None };
-            return Ok(Box::new(agent));
+            return Ok(Box::new(Acp {
+                wire,
+                supervision,
+                session: id,
+                login,
+                translator,
+                ready,
+                turn: None,
+                sweep_at: None,
+                rest_until: None,
+                last_heard: Instant::now(),
+            }));
         }
         Ok(Err(Failure::Gone)) => supervision.ended().await,
         Ok(Err(Failure::Refused(why))) => AgentError::Refused(why),
@@ -119,7 +140,7 @@ impl Agent for Acp {
         self.supervision.settle().await;
         self.sweep_at = None;
         let text = ContentBlock::Text(TextContent::new(text));
-        if !self.wire.prompt(PromptRequest::new(self.session.clone(), vec![text])) {
+        if self.rest_until.is_some() || !self.wire.prompt(PromptRequest::new(self.session.clone(), vec![text])) {
             return Err(self.supervision.ended().await);
         }
         self.turn = Some(Turn { cancelled: CancellationToken::new() });
@@ -136,14 +157,27 @@ impl Agent for Acp {
                 return Ok(update);
             }
             let event = tokio::select! {
+                biased;
                 event = self.wire.events.recv() => event,
                 () = until(self.sweep_at) => continue,
+                _ = self.supervision.exited(), if self.rest_until.is_none() => {
+                    self.rest_until = Some(Instant::now() + REST);
+                    continue;
+                }
+                () = until(self.rest_until) => None,
             };
             match event {
-                Some(event) => self.hear(event),
+                Some(event) => {
+                    self.last_heard = Instant::now();
+                    self.hear(event);
+                }
                 None => return Err(self.supervision.ended().await),
             }
         }
+    }
+
+    fn last_heard(&self) -> Instant {
+        self.last_heard
     }
 
     async fn cancel(&mut self) {

@@ -10,10 +10,8 @@ use agent_client_protocol::v1::schema::{
 
 use super::call::{Call, plain};
 use super::session::refusal;
+use crate::service::agents::recent::Recent;
 use crate::service::agents::update::{Outcome, Progress, Question, Step, TurnEnd, Update, Usage};
-
-/// How many calls of a turn are remembered.
-const CALLS: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Translator {
@@ -21,8 +19,8 @@ pub(super) struct Translator {
     cwd: PathBuf,
     /// The message that is being said, if one is.
     saying: Option<Saying>,
-    /// The turn's calls, the oldest first.
-    calls: VecDeque<Call>,
+    /// The turn's calls.
+    calls: Recent<Call>,
     /// What the session has cost, as the agent tells it.
     cost: Option<f64>,
     /// What it had cost when the turn began.
@@ -35,8 +33,8 @@ struct Saying {
 }
 
 impl Translator {
-    pub(super) const fn new(cwd: PathBuf) -> Self {
-        Self { cwd, saying: None, calls: VecDeque::new(), cost: None, cost_before: 0.0 }
+    pub(super) fn new(cwd: PathBuf) -> Self {
+        Self { cwd, saying: None, calls: Recent::default(), cost: None, cost_before: 0.0 }
     }
 
     pub(super) fn update(&mut self, update: SessionUpdate, out: &mut VecDeque<Update>) {
@@ -59,8 +57,7 @@ impl Translator {
 
     /// What a person is asked about a call, of which the question may be the first that is heard.
     pub(super) fn question(&mut self, asked: &ToolCallUpdate, out: &mut VecDeque<Update>) -> Question {
-        let (at, is_new) = self.find(&asked.tool_call_id.0);
-        let call = &mut self.calls[at];
+        let (call, is_new) = self.calls.find_or(&asked.tool_call_id.0, || Call::new(asked.tool_call_id.to_string()));
         call.learn(&self.cwd, &asked.fields);
         let status = is_new.then(|| call.status());
         let told = call.tell();
@@ -106,8 +103,7 @@ impl Translator {
     }
 
     fn call(&mut self, update: &ToolCallUpdate, out: &mut VecDeque<Update>) {
-        let (at, is_new) = self.find(&update.tool_call_id.0);
-        let call = &mut self.calls[at];
+        let (call, is_new) = self.calls.find_or(&update.tool_call_id.0, || Call::new(update.tool_call_id.to_string()));
         // Some agents add to a call that is over.
         if call.is_over() {
             return;
@@ -128,21 +124,9 @@ impl Translator {
         }
     }
 
-    /// Where a call is, and whether nothing was known of it.
-    fn find(&mut self, id: &str) -> (usize, bool) {
-        if let Some(at) = self.calls.iter().position(|call| call.id == id) {
-            return (at, false);
-        }
-        if self.calls.len() == CALLS {
-            self.calls.pop_front();
-        }
-        self.calls.push_back(Call::new(id.to_owned()));
-        (self.calls.len() - 1, true)
-    }
-
     /// The agent goes on, so no more will come of what its calls are given.
     fn tell_held_calls(&mut self, out: &mut VecDeque<Update>) {
-        let told: Vec<_> = self.calls.iter_mut().filter_map(Call::tell).collect();
+        let told: Vec<_> = self.calls.values_mut().filter_map(Call::tell).collect();
         for update in told {
             self.tell(update, out);
         }
@@ -322,16 +306,5 @@ mod tests {
         }
         let ends: Vec<_> = out.iter().map(line).collect();
         assert_eq!(ends, ["end Cancelled Some(0.5)", "end Cancelled Some(0.25)", "end Cancelled None"]);
-    }
-
-    #[test]
-    fn no_more_calls_are_remembered_than_a_turn_needs() {
-        let mut translator = Translator::new("/p".into());
-        let mut out = VecDeque::new();
-        for id in 0..1000 {
-            let call = json!({"sessionUpdate": "tool_call", "toolCallId": id.to_string(), "title": "x"});
-            translator.update(serde_json::from_value(call).expect("it is an update"), &mut out);
-        }
-        assert_eq!(translator.calls.len(), CALLS);
     }
 }

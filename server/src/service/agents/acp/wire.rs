@@ -8,13 +8,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use agent_client_protocol::v1::schema::{
-    PromptRequest, PromptResponse, RequestPermissionOutcome, RequestPermissionRequest, RequestPermissionResponse,
-    SessionNotification, SessionUpdate,
+    CancelRequestNotification, InitializeRequest, PromptRequest, PromptResponse, RequestPermissionOutcome,
+    RequestPermissionRequest, RequestPermissionResponse, SessionNotification, SessionUpdate,
 };
 use agent_client_protocol::v1::{ConnectionTo, Dispatch, Responder};
 use agent_client_protocol::{
-    Agent, Channel, Client, Error, Handled, JsonRpcNotification, JsonRpcRequest, RawJsonRpcId, RawJsonRpcMessage,
-    TransportFrame,
+    Agent, Channel, Client, Error, Handled, JsonRpcMessage as _, JsonRpcNotification, JsonRpcRequest, RawJsonRpcId,
+    RawJsonRpcMessage, RawJsonRpcNotification, TransportFrame,
 };
 use futures_util::{Stream, StreamExt as _};
 use parking_lot::Mutex;
@@ -206,6 +206,7 @@ async fn read(stdout: ChildStdout, gate: &Semaphore, open: &Open, give: impl Fn(
                     continue;
                 }
                 Some(_) => {}
+                None if !concerns_a_client(message) => continue,
                 None => match gate.acquire().await {
                     Ok(permit) => permit.forget(),
                     Err(_) => return,
@@ -220,6 +221,22 @@ async fn read(stdout: ChildStdout, gate: &Semaphore, open: &Open, give: impl Fn(
         if !give(frame) {
             return;
         }
+    }
+}
+
+/// Whether a handler will see the message, or an answer will come of it. The rest must not reach the crate: it would refuse
+/// some of it before it comes to the handler that opens the gate, and keep the other in case somebody learns of it later.
+fn concerns_a_client(message: &RawJsonRpcMessage) -> bool {
+    match message {
+        RawJsonRpcMessage::Request(request) => !InitializeRequest::matches_method(&request.method),
+        RawJsonRpcMessage::Notification(notification) => {
+            let RawJsonRpcNotification { method, params, .. } = notification;
+            SessionNotification::matches_method(method)
+                || (CancelRequestNotification::matches_method(method)
+                    && serde_json::to_value(params)
+                        .is_ok_and(|params| CancelRequestNotification::parse_message(method, &params).is_ok()))
+        }
+        RawJsonRpcMessage::Response(_) => true,
     }
 }
 

@@ -82,7 +82,7 @@ pub(super) fn patch(cwd: &Path, input: &JsonObject, did: Option<&Value>) -> Opti
             let (old, new) = ((hunk.old_start, hunk.old_lines), (hunk.new_start, hunk.new_lines));
             format!("@@ -{},{} +{},{} @@\n{}\n", old.0, old.1, new.0, new.1, hunk.lines.join("\n"))
         });
-        diff_of(&path, &hunks.collect::<String>())
+        diff_of(&path, &path, &hunks.collect::<String>())
     } else if let Some(content) = &editing.content {
         between(&path, None, Some(content))
     } else if let (Some(old), Some(new)) = (&editing.old_string, &editing.new_string) {

@@ -14,6 +14,7 @@ use super::wire::{
 };
 use crate::service::agents::clip::result_of;
 use crate::service::agents::dialogue::{Dialogue, Heard, line};
+use crate::service::agents::recent::Recent;
 use crate::service::agents::update::{Answer, Outcome, Question, ToolCall, ToolResult, TurnEnd, Update, Usage};
 
 /// What the first request is called.
@@ -35,7 +36,7 @@ pub(super) struct Translator {
     /// Whether a text has begun that has not ended.
     is_speaking: bool,
     /// The calls of this turn that were told.
-    called: HashMap<String, Called>,
+    called: Recent<Called>,
     /// The questions that wait, and what their tools would be given.
     asked: HashMap<String, JsonObject>,
     /// The session's cost, when the last turn ended.
@@ -113,16 +114,19 @@ impl Translator {
     }
 
     fn call(&mut self, ToolUse { id, name, input }: ToolUse, heard: &mut Hearing) {
-        if self.called.contains_key(&id) {
+        let plan = tools::plan(&name, &input);
+        let (_, is_new) = self.called.find_or(&id, || match &plan {
+            Some(_) => Called::Plan,
+            None if tools::is_edit(&name) => Called::Edit(input.clone()),
+            None => Called::Tool,
+        });
+        if !is_new {
             return;
         }
-        if let Some(plan) = tools::plan(&name, &input) {
-            self.called.insert(id, Called::Plan);
+        if let Some(plan) = plan {
             heard.push(Heard::Tell(Update::Plan(plan)));
             return;
         }
-        let called = if tools::is_edit(&name) { Called::Edit(input.clone()) } else { Called::Tool };
-        self.called.insert(id.clone(), called);
         heard.push(status(tools::status(&name)));
         heard.push(Heard::Tell(Update::ToolCall(ToolCall { id, name, input })));
     }
@@ -131,7 +135,7 @@ impl Translator {
     fn results(&mut self, said: Said, heard: &mut Hearing) {
         for block in said.message.content {
             let Block::ToolResult { tool_use_id: id, content, is_error } = block else { continue };
-            match self.called.insert(id.clone(), Called::Tool) {
+            match self.called.remove(&id) {
                 Some(Called::Plan) => continue,
                 Some(Called::Edit(input)) if !is_error => {
                     let patch = tools::patch(&self.cwd, &input, said.tool_use_result.as_ref());
@@ -182,12 +186,13 @@ impl Translator {
             cost
         });
         // It takes turns by itself, too, e.g. when something ends that it left running.
-        let uuids = &result.user_message_uuids;
-        if self.prompt.as_ref().is_some_and(|prompt| !uuids.is_empty() && !uuids.contains(prompt)) {
+        let is_ours = |uuids: &Vec<String>| self.prompt.as_ref().is_none_or(|prompt| uuids.contains(prompt));
+        if !result.user_message_uuids.as_ref().is_none_or(is_ours) {
             return;
         }
         self.end_text(heard);
         self.called.clear();
+        self.asked.clear();
         let usage = result.usage.as_ref().map(|usage| Usage {
             input_tokens: usage.input_tokens + usage.cache_creation_input_tokens + usage.cache_read_input_tokens,
             output_tokens: usage.output_tokens,

@@ -136,9 +136,8 @@ pub(super) struct TurnResult {
     pub(super) total_cost_usd: Option<f64>,
     /// Of the turn.
     pub(super) usage: Option<Usage>,
-    /// Which prompts it answers; older versions don't say.
-    #[serde(default)]
-    pub(super) user_message_uuids: Vec<String>,
+    /// Which prompts it answers: none, if it took the turn by itself; older versions don't say.
+    pub(super) user_message_uuids: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,5 +1,6 @@
 //! What Codex does, as updates and questions.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use flightdeck_api::support::JsonObject;
@@ -83,18 +84,15 @@ fn changed(cwd: &Path, Change { path, kind, diff }: Change) -> Patch {
     let diff = match kind.r#type.as_str() {
         "add" => between(&path, None, Some(&diff)),
         "delete" => between(&path, Some(&diff), None),
-        _ => diff_of(&path, &diff),
+        _ => diff_of(&path, kind.move_path.map_or(path.clone(), |to| relative(cwd, &to)).as_str(), &diff),
     };
     patch(path, diff)
 }
 
 /// The question about a command.
 pub(super) fn command_question(approval: Approval) -> Question {
-    let Approval { item_id, command, cwd, reason } = approval;
-    let mut input = object(json!({ "command": command, "cwd": cwd }));
-    if let Some(reason) = &reason {
-        input.insert("reason".to_owned(), Value::String(reason.clone()));
-    }
+    let Approval { item_id, command, reason, more } = approval;
+    let input = evidence([("command", json!(command)), ("reason", json!(reason))], more);
     Question {
         tool_use_id: Some(item_id),
         tool_name: SHELL.to_owned(),
@@ -106,20 +104,30 @@ pub(super) fn command_question(approval: Approval) -> Question {
 
 /// The question about changes of files, which it has told before.
 pub(super) fn change_question(cwd: &Path, approval: Approval, changes: &[Change]) -> Question {
-    let paths: Vec<_> = changes.iter().map(|change| relative(cwd, &change.path)).collect();
-    let mut command = format!("Change {}", if paths.is_empty() { "files".to_owned() } else { paths.join(", ") });
-    let mut input = object(json!({ "changes": changes }));
-    if let Some(reason) = approval.reason {
-        command = format!("{command}: {reason}");
-        input.insert("reason".to_owned(), Value::String(reason));
+    let Approval { item_id, reason, more, .. } = approval;
+    let paths = changes.iter().map(|Change { path, kind, .. }| match &kind.move_path {
+        Some(to) => format!("{} (to {})", relative(cwd, path), relative(cwd, to)),
+        None => relative(cwd, path),
+    });
+    let paths = paths.collect::<Vec<_>>().join(", ");
+    let mut command = format!("Change {}", if paths.is_empty() { "files" } else { &paths });
+    if let Some(root) = more.get("grantRoot").and_then(Value::as_str) {
+        let _ = write!(command, ", and whatever else is in {root}");
     }
-    Question {
-        tool_use_id: Some(approval.item_id),
-        tool_name: APPLY_PATCH.to_owned(),
-        command,
-        kind: "edit".to_owned(),
-        input,
+    if let Some(reason) = &reason {
+        let _ = write!(command, ": {reason}");
     }
+    let input = evidence([("changes", json!(changes)), ("reason", json!(reason))], more);
+    Question { tool_use_id: Some(item_id), tool_name: APPLY_PATCH.to_owned(), command, kind: "edit".to_owned(), input }
+}
+
+/// All that a question says of what would be done. Two questions about one item differ in nothing else.
+fn evidence(known: [(&str, Value); 2], mut more: Map<String, Value>) -> JsonObject {
+    for name in ["threadId", "turnId", "startedAtMs"] {
+        more.remove(name);
+    }
+    let known = known.into_iter().map(|(name, value)| (name.to_owned(), value));
+    JsonObject(known.chain(more).filter(|(_, value)| !value.is_null()).collect())
 }
 
 fn object(value: Value) -> JsonObject {

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::translate::Translator;
-use crate::service::agents::dialogue::Dialogue;
 use crate::service::agents::dialogue::testing::{recorded, shown};
+use crate::service::agents::dialogue::{Dialogue, Heard};
 use crate::service::agents::update::Answer;
 
 const ACCEPT: &str = include_str!("../../../../tests/fixtures/codex/accept.jsonl");
@@ -210,6 +210,33 @@ fn what_comes_late_is_not_told_in_the_next_turn() {
         news("item/completed", &json!({"turnId": "t2", "item": ended})),
     ];
     assert_eq!(heard(&mut translator, &lines), ["status Thinking", "failed i exit code 137"]);
+}
+
+/// Whoever decides reads where a file goes, what else is granted, and what is reached.
+#[test]
+fn a_question_says_all_that_is_wanted() {
+    let ask = |what: &str, more: &Value| {
+        let mut params = json!({"threadId": "", "turnId": "t", "itemId": "f", "startedAtMs": 1, "reason": null});
+        params.as_object_mut().expect("it is one").extend(more.as_object().expect("it is one").clone());
+        json!({"method": format!("item/{what}/requestApproval"), "id": 7, "params": params})
+    };
+    let changes = json!([{"path": "a", "kind": {"type": "update", "move_path": "b"}, "diff": "@@ -1 +1 @@\n-a\n+b\n"}]);
+    let item = json!({"type": "fileChange", "id": "f", "status": "inProgress", "changes": changes});
+    let mut translator = busy();
+    translator.hear(&news("item/started", &json!({ "item": item })).to_string());
+    let mut question = |what: &str, more: Value| match translator.hear(&ask(what, &more).to_string()).pop() {
+        Some(Heard::Ask(_, question)) => (question.command, Value::Object(question.input.0)),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        question("fileChange", json!({"grantRoot": "/srv"})),
+        ("Change a (to b), and whatever else is in /srv".to_owned(), json!({"changes": changes, "grantRoot": "/srv"}))
+    );
+    let host = json!({"host": "example.com"});
+    assert_eq!(
+        question("commandExecution", json!({"approvalId": "x", "networkApprovalContext": host})),
+        ("a command that it does not tell".to_owned(), json!({"approvalId": "x", "networkApprovalContext": host}))
+    );
 }
 
 #[test]

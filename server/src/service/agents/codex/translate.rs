@@ -1,6 +1,5 @@
 //! The lines of Codex's app server, and what they mean.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -14,6 +13,7 @@ use super::wire::{
     StartTurn, ThreadAnswer, TokenNews, Tokens, Turn, TurnNews,
 };
 use crate::service::agents::dialogue::{Dialogue, Heard, line};
+use crate::service::agents::recent::Recent;
 use crate::service::agents::update::{Answer, Outcome, TurnEnd, Update, Usage};
 
 /// No such method.
@@ -36,7 +36,7 @@ pub(super) struct Translator {
     /// The message whose pieces came last.
     spoken: Option<String>,
     /// The changes that it began, for the questions about them.
-    changes: HashMap<String, Vec<Change>>,
+    changes: Recent<Vec<Change>>,
     /// The questions that wait.
     asked: Vec<Value>,
     total: Tokens,
@@ -66,7 +66,7 @@ impl Translator {
             turn: None,
             is_cancelled: false,
             spoken: None,
-            changes: HashMap::new(),
+            changes: Recent::default(),
             asked: Vec::new(),
             total: Tokens::default(),
             used: None,
@@ -202,7 +202,7 @@ impl Translator {
 
     fn started(&mut self, item: Item, heard: &mut Hearing) {
         if let Item::FileChange(change) = &item {
-            self.changes.insert(change.id.clone(), change.changes.clone());
+            self.changes.find_or(&change.id, || change.changes.clone());
         }
         heard.extend(items::started(item).into_iter().map(Heard::Tell));
     }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 /// A line that it says: a request has an id and a method, a notification only a method, an answer only an id.
 #[derive(Debug, Deserialize)]
@@ -117,6 +117,9 @@ pub(super) struct Change {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub(super) struct ChangeKind {
     pub(super) r#type: String,
+    /// Where a file that is updated goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) move_path: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -177,8 +180,10 @@ pub(super) struct ErrorNews {
 pub(super) struct Approval {
     pub(super) item_id: String,
     pub(super) command: Option<String>,
-    pub(super) cwd: Option<String>,
     pub(super) reason: Option<String>,
+    /// What else it says of what it wants: a root that would be granted, a host that would be reached.
+    #[serde(flatten)]
+    pub(super) more: Map<String, Value>,
 }
 
 #[derive(Debug, Deserialize)]

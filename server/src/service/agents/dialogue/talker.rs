@@ -24,6 +24,7 @@ pub(in crate::service::agents) struct Talker<D: Dialogue> {
     /// What is to be told before another line is read.
     ready: VecDeque<Update>,
     turn: Turn,
+    last_heard: Instant,
 }
 
 /// Where the turn stands.
@@ -47,13 +48,13 @@ impl<D: Dialogue> Talker<D> {
         setup: &Setup,
     ) -> Result<Self, AgentError> {
         let ends = Ends::start(command, environment, setup)?;
-        let mut talker =
-            Self { dialogue, ends, questions: Questions::default(), ready: VecDeque::new(), turn: Turn::None };
+        let (questions, ready) = (Questions::default(), VecDeque::new());
+        let mut talker = Self { dialogue, ends, questions, ready, turn: Turn::None, last_heard: Instant::now() };
         match tokio::time::timeout(setup.patience, talker.open()).await {
             Ok(opened) => opened.map(|()| talker),
             Err(_) => Err(AgentError::NotReady {
                 seconds: setup.patience.as_secs(),
-                last_words: talker.ends.supervision.last_words(),
+                last_words: talker.ends.supervision().last_words(),
             }),
         }
     }
@@ -63,7 +64,7 @@ impl<D: Dialogue> Talker<D> {
             self.ends.tell(line)?;
         }
         loop {
-            let Some(line) = self.ends.next().await else { return Err(self.ends.supervision.ended().await) };
+            let Some(line) = self.ends.next().await else { return Err(self.ends.supervision().ended().await) };
             if self.hear(&line)? {
                 return Ok(());
             }
@@ -106,7 +107,7 @@ impl<D: Dialogue> Talker<D> {
     async fn told(&mut self) -> Option<Update> {
         if matches!(self.ready.front()?, Update::TurnEnd(_)) {
             if self.is_cancelled() {
-                self.ends.supervision.end_the_unsettled().await;
+                self.ends.supervision().end_the_unsettled().await;
             }
             self.turn = Turn::None;
             self.questions.withdraw_all();
@@ -118,9 +119,9 @@ impl<D: Dialogue> Talker<D> {
 #[async_trait]
 impl<D: Dialogue> Agent for Talker<D> {
     async fn prompt(&mut self, text: &str) -> Result<(), AgentError> {
-        self.ends.supervision.settle().await;
+        self.ends.supervision().settle().await;
         if self.ends.is_deaf() {
-            return Err(self.ends.supervision.ended().await);
+            return Err(self.ends.supervision().ended().await);
         }
         self.turn = Turn::Running;
         let line = self.dialogue.prompt(text);
@@ -143,17 +144,22 @@ impl<D: Dialogue> Agent for Talker<D> {
                 biased;
                 () = overdue => {
                     self.turn = Turn::Cancelled(None);
-                    self.ends.supervision.end_the_unsettled().await;
+                    self.ends.supervision().end_the_unsettled().await;
                 }
                 (asked, answer) = self.questions.answered() => self.answer(&asked, answer)?,
                 line = self.ends.next() => match line {
                     Some(line) => {
+                        self.last_heard = Instant::now();
                         self.hear(&line)?;
                     }
-                    None => return Err(self.ends.supervision.ended().await),
+                    None => return Err(self.ends.supervision().ended().await),
                 },
             }
         }
+    }
+
+    fn last_heard(&self) -> Instant {
+        self.last_heard
     }
 
     async fn cancel(&mut self) {

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -28,6 +29,7 @@ struct Mock {
     updates: mpsc::Receiver<Result<Update, AgentError>>,
     teller: mpsc::Sender<Result<Update, AgentError>>,
     cancel: CancellationToken,
+    last_heard: Instant,
 }
 
 pub(super) async fn start(script: Option<&Path>, setup: Setup) -> Result<Box<dyn Agent>, AgentError> {
@@ -35,7 +37,16 @@ pub(super) async fn start(script: Option<&Path>, setup: Setup) -> Result<Box<dyn
     let (teller, updates) = mpsc::channel(QUEUE);
     let session = setup.resume.clone().unwrap_or_else(|| format!("mock-{}", Uuid::new_v4()));
     let cancel = CancellationToken::new();
-    Ok(Box::new(Mock { script, setup, turns: 0, session: Some(session), updates, teller, cancel }))
+    Ok(Box::new(Mock {
+        script,
+        setup,
+        turns: 0,
+        session: Some(session),
+        updates,
+        teller,
+        cancel,
+        last_heard: Instant::now(),
+    }))
 }
 
 #[async_trait]
@@ -49,12 +60,19 @@ impl Agent for Mock {
         Ok(())
     }
 
+    fn last_heard(&self) -> Instant {
+        self.last_heard
+    }
+
     async fn next(&mut self) -> Result<Update, AgentError> {
         if let Some(session) = self.session.take() {
             return Ok(Update::Session(session));
         }
         match self.updates.recv().await {
-            Some(update) => update,
+            Some(update) => {
+                self.last_heard = Instant::now();
+                update
+            }
             // It holds a sender itself.
             None => std::future::pending().await,
         }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::script::{Cost, Plan, Run, Step, Stream, Write};
 use crate::service::agents::changes::{between, patch};
 use crate::service::agents::clip::{LONGEST_RESULT, result_of};
-use crate::service::agents::process::{CommandLine, Lines};
+use crate::service::agents::process::{CommandLine, Output, Program};
 use crate::service::agents::update::{
     self, Answer, Outcome, Permission, Progress, Question, ToolCall, ToolResult, TurnEnd, Update, Usage,
 };
@@ -156,22 +156,23 @@ impl Player {
     }
 
     async fn output(&self, command: Vec<String>) -> Result<(String, bool), AgentError> {
-        let mut program = self.setup.supervisor.start(&CommandLine::of(command), &self.setup.cwd, &[])?;
-        drop(program.stdin);
-        let mut lines = Lines::new(program.stdout);
-        let mut output = String::new();
-        while let Some(line) = lines.next().await {
-            if output.len() <= LONGEST_RESULT {
-                output.push_str(&line);
-                output.push('\n');
+        let Program { stdin, stdout, supervision } =
+            self.setup.supervisor.start(&CommandLine::of(command), &self.setup.cwd, &[])?;
+        drop(stdin);
+        let mut output = Output::new(stdout, supervision);
+        let mut said = String::new();
+        while let Some(line) = output.next().await {
+            if said.len() <= LONGEST_RESULT {
+                said.push_str(&line);
+                said.push('\n');
             }
         }
-        let success = program.supervision.exited().await.is_some_and(|status| status.success());
+        let success = output.supervision.exited().await.is_some_and(|status| status.success());
         if !success {
-            output.push_str(program.supervision.last_words().trim_start());
+            said.push_str(output.supervision.last_words().trim_start());
         }
-        program.supervision.close().await;
-        Ok((result_of(output), success))
+        output.close().await;
+        Ok((result_of(said), success))
     }
 
     async fn write(&mut self, Write { path, text, ask }: Write) -> Result<(), Stop> {

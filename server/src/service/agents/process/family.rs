@@ -4,12 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 use uuid::Uuid;
 
-/// The variable that marks a program and its children: `<server>/<family>`.
-pub(super) const MARK: &str = "FLIGHTDECK_AGENT";
+/// The variable that marks a program and its children: `<server>/<family>`. It is no setting's name: a server may be
+/// started by an agent. `flightdeck hook` knows by it that a server asks already.
+pub(super) const MARK: &str = "FLIGHTDECK_AGENT_PROCESS";
 
 /// How often it is looked whether somebody is left; a fork may be faster than a look.
 const ROUNDS: u32 = 50;
@@ -69,16 +70,20 @@ impl Family {
         value.is_some_and(|mark| mark.starts_with(&self.mark))
     }
 
-    /// Ends its processes, but for those in `spared`, and waits until they are gone; `known` are some that it had a moment ago.
-    /// Blocks for as long as that takes, a second at most.
-    pub(super) fn end(&self, spared: &HashSet<u32>, known: &HashSet<u32>) {
+    /// Ends its processes, but for those in `spared`, and waits until they are gone; `known` are some that it had a moment ago,
+    /// and `groups` the leaders of its groups. Blocks for as long as that takes, a second at most.
+    pub(super) fn end(&self, spared: &HashSet<u32>, known: &HashSet<u32>, groups: &[Pid]) {
         // Who has neither mark nor parent any more is found only by what was known before.
         for pid in known.difference(spared) {
             signal(*pid, Signal::KILL);
         }
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             let mut living = self.members();
             living.retain(|pid| !spared.contains(pid));
+            if round == 0 {
+                // Not before: who loses its parent may not be found any more.
+                groups.iter().for_each(|leader| signal_group(*leader, Signal::KILL));
+            }
             if living.is_empty() {
                 return;
             }
@@ -89,6 +94,12 @@ impl Family {
         }
         tracing::warn!("some processes of an agent could not be ended");
     }
+}
+
+/// Signals a process that leads a group, and the group.
+pub(super) fn signal_group(leader: Pid, signal: Signal) {
+    // It may be gone by now.
+    let _ = kill_process_group(leader, signal);
 }
 
 fn signal(pid: u32, signal: Signal) {

@@ -1,13 +1,14 @@
 //! Programs of agents, supervised: each in a process group of its own, with the environment that it may have, and ended
 //! together with everything that it started.
 //!
-//! What a program starts is known by a mark in its environment, which its children inherit, and by descent. So a process
-//! that leaves its group or loses its parent is found all the same. A guard, a process of its own, does the same when the
-//! server is gone without having had the time to.
+//! What a program starts is known by a mark in its environment, which its children inherit, by descent, and by its group.
+//! Only a process that has left its group, lost its parent and cleared its environment is not found. A guard, a process of
+//! its own, does the same when the server is gone without having had the time to.
 
 mod family;
 mod guard;
 mod lines;
+mod output;
 mod program;
 
 use std::ffi::OsString;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 
 pub use guard::{GUARD_ARGUMENT, guard};
 pub use lines::Lines;
+pub use output::{Output, REST};
 pub use program::{CommandLine, Program, Supervision};
 
 use family::Family;

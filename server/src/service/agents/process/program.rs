@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
 use super::Supervisor;
-use super::family::{Family, MARK};
+use super::family::{Family, MARK, signal_group};
 use crate::service::agents::AgentError;
 
 /// What is remembered of a program's standard error.
@@ -33,8 +34,14 @@ impl FromStr for CommandLine {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let words = shlex::split(text).ok_or_else(|| format!("`{text}` has a quote that does not end"))?;
-        if words.is_empty() { Err("the command line is empty".to_owned()) } else { Ok(Self { words }) }
+        let mut words = shlex::split(text).ok_or_else(|| format!("`{text}` has a quote that does not end"))?;
+        let program = words.first_mut().ok_or("the command line is empty")?;
+        if program.contains('/') {
+            // Agents work in other folders than the server, and what is there is not what was meant.
+            let absolute = std::path::absolute(&*program).map_err(|error| format!("`{program}`: {error}"))?;
+            *program = absolute.to_str().ok_or_else(|| format!("the path of `{program}` is not UTF-8"))?.to_owned();
+        }
+        Ok(Self { words })
     }
 }
 
@@ -76,9 +83,11 @@ pub struct Program {
 /// The hold on a program that runs. Dropped, it ends the program and all that it started.
 #[derive(Debug)]
 pub struct Supervision {
+    /// Unless all is ended.
     child: Option<Child>,
-    /// The program's own process.
-    pid: Option<u32>,
+    /// The program's own process, which leads its group, until it is known to have ended.
+    leader: Option<Pid>,
+    supervisor: Supervisor,
     family: Family,
     program: String,
     last_words: Arc<Mutex<VecDeque<u8>>>,
@@ -116,20 +125,21 @@ impl Supervisor {
         let last_words = Arc::<Mutex<VecDeque<u8>>>::default();
         let listening = tokio::spawn(remember(stderr, last_words.clone()));
         let program = command.program().to_owned();
-        let settled = HashSet::new();
-        Ok(Program {
-            stdin,
-            stdout,
-            supervision: Supervision {
-                pid: child.id(),
-                child: Some(child),
-                family,
-                program,
-                last_words,
-                listening,
-                settled,
-            },
-        })
+        let leader = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        if let Some(leader) = leader {
+            self.0.guard.began(leader);
+        }
+        let supervision = Supervision {
+            child: Some(child),
+            leader,
+            supervisor: self.clone(),
+            family,
+            program,
+            last_words,
+            listening,
+            settled: HashSet::new(),
+        };
+        Ok(Program { stdin, stdout, supervision })
     }
 }
 
@@ -147,15 +157,18 @@ impl Supervision {
     /// before it completes.
     pub async fn exited(&mut self) -> Option<ExitStatus> {
         // What can't be waited for counts as ended.
-        self.child.as_mut()?.wait().await.ok()
+        let status = self.child.as_mut()?.wait().await.ok();
+        if let Some(leader) = self.leader.take() {
+            // At once: a little later, the group's number may be another one's.
+            signal_group(leader, Signal::KILL);
+            self.supervisor.0.guard.ended(leader);
+        }
+        status
     }
 
     /// The error that tells how the program ended, once its output has.
     pub async fn ended(&mut self) -> AgentError {
-        let status = match &mut self.child {
-            Some(child) => tokio::time::timeout(GRACE, child.wait()).await.ok().and_then(Result::ok),
-            None => None,
-        };
+        let status = tokio::time::timeout(GRACE, self.exited()).await.ok().flatten();
         // Its words may come after its end; whatever it started may hold them open for ever.
         if !self.listening.is_finished() {
             let _ = tokio::time::timeout(GRACE, &mut self.listening).await;
@@ -173,21 +186,23 @@ impl Supervision {
     /// Ends the processes that came since [`Supervision::settle`].
     pub async fn end_the_unsettled(&self) {
         let (family, settled) = (self.family.clone(), self.settled.clone());
-        let _ = tokio::task::spawn_blocking(move || family.end(&settled, &HashSet::new())).await;
+        let _ = tokio::task::spawn_blocking(move || family.end(&settled, &HashSet::new(), &[])).await;
     }
 
-    /// Ends the program, with a moment to do so by itself, and all that it started. Its input must be closed by now.
+    /// Ends the program, with a moment to do so by itself, and all that it started. Its input must be closed by now. Dropped
+    /// before it completes, it goes on without the moment.
     pub async fn close(mut self) {
-        let Some(mut child) = self.child.take() else { return };
         let family = self.family.clone();
-        let known = tokio::task::spawn_blocking(move || family.members()).await.unwrap_or_default();
-        let ended = tokio::time::timeout(GRACE, child.wait()).await.is_ok();
-        let own = child.id().into_iter().filter(|_| !ended);
-        // Its own number may be somebody else's by now.
-        let known = known.into_iter().filter(|pid| !ended || Some(*pid) != self.pid).chain(own).collect();
-        let family = self.family.clone();
-        let _ = tokio::task::spawn_blocking(move || family.end(&HashSet::new(), &known)).await;
-        let _ = child.wait().await;
+        let mut known = tokio::task::spawn_blocking(move || family.members()).await.unwrap_or_default();
+        let own = self.leader.and_then(|leader| u32::try_from(leader.as_raw_pid()).ok());
+        if tokio::time::timeout(GRACE, self.exited()).await.is_ok() {
+            // Its own number may be somebody else's by now.
+            known.retain(|pid| Some(*pid) != own);
+        }
+        let (family, groups) = (self.family.clone(), self.leader.into_iter().collect::<Vec<_>>());
+        let _ = tokio::task::spawn_blocking(move || family.end(&HashSet::new(), &known, &groups)).await;
+        self.exited().await;
+        self.child = None;
     }
 }
 
@@ -195,13 +210,18 @@ impl Drop for Supervision {
     fn drop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         tracing::debug!(program = %self.program, "an agent's program is ended");
-        let family = self.family.clone();
+        let (family, leader, supervisor) = (self.family.clone(), self.leader.take(), self.supervisor.clone());
+        let runtime = tokio::runtime::Handle::try_current();
         // Whoever drops it may be on a thread that must not wait. The program goes with its family: as long as it lives, its
         // children can be told.
-        std::thread::spawn(move || family.end(&HashSet::new(), &HashSet::new()));
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { child.wait().await });
-        }
+        std::thread::spawn(move || {
+            let groups: Vec<_> = leader.into_iter().collect();
+            family.end(&HashSet::new(), &HashSet::new(), &groups);
+            groups.into_iter().for_each(|leader| supervisor.0.guard.ended(leader));
+            if let Ok(runtime) = runtime {
+                runtime.spawn(async move { child.wait().await });
+            }
+        });
     }
 }
 

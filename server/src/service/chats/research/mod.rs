@@ -95,9 +95,8 @@ async fn repository(root: &Path, topic: &str, name: &str, files: Vec<(String, St
         }
         Err(error) => return Err(wrong(error)),
     }
-    git(&repository, &["init", "--quiet", "--template="]).await?;
-    // One that was begun and broken off has no commit yet.
-    if git(&repository, &["rev-parse", "--quiet", "--verify", "HEAD"]).await.is_ok() {
+    // Git does what a repository's configuration says, and that of one that is used again is its agent's.
+    if tokio::fs::symlink_metadata(repository.join(".git")).await.is_ok() {
         return Ok(repository);
     }
     for (file, text) in files {
@@ -107,6 +106,7 @@ async fn repository(root: &Path, topic: &str, name: &str, files: Vec<(String, St
             tokio::fs::write(&path, text).await.map_err(wrong)?;
         }
     }
+    git(&repository, &["init", "--quiet", "--template="]).await?;
     git(&repository, &["add", "--all"]).await?;
     let message = format!("Begin the research on {topic}");
     let who = ["-c", "user.name=Flightdeck", "-c", "user.email=flightdeck@localhost", "-c", "commit.gpgsign=false"];
@@ -172,7 +172,7 @@ mod tests {
         let research = Research::new(folder.path().join("root"), None);
         let (repository, prompt) =
             research.prepare(Uuid::nil(), "Short \"Term\" Reversal", "str").await.expect("it is made");
-        assert!(prompt.contains("Short \"Term\" Reversal") && repository.join(".git").is_dir());
+        assert!(prompt.contains("Short \"Term\" Reversal") && repository.join(".git/refs/heads").is_dir());
         let notebook = repository.join("notebook.py");
         assert!(notebook.is_file() && !repository.join(PROMPT).exists());
         std::fs::write(&notebook, "mine").expect("it can be written");

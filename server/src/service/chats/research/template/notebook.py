@@ -12,13 +12,7 @@ def _():
 
 @app.cell
 def _(mo):
-    mo.md(
-        r"""
-        # {{ topic }}
-
-        Run with `marimo edit notebook.py`.
-        """
-    )
+    mo.md("# " + {{ topic | tojson }} + "\n\nRun with `marimo edit notebook.py`.")
     return
 
 
