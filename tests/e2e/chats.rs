@@ -11,13 +11,19 @@ use serde_json::{Value, json};
 
 use crate::machine::{Machine, said, until};
 
-/// A program that starts another one, which leaves its group and its parent, and waits for an hour.
-const WANDERING: &str = "setsid sh -c 'sleep 3600 & wait' & sleep 3600";
+/// A program that starts others and waits for an hour: one leaves its group and its parent, and one leaves its parent and its
+/// environment but for the test's mark, whose name is put in.
+fn wandering(mark: &str) -> String {
+    format!("setsid sh -c 'sleep 3600 & wait' & (env -i {mark}=1 sleep 3600 &) & sleep 3600")
+}
+
+/// How many processes that are.
+const WANDERERS: usize = 4;
 
 /// A script for the mock whose agent runs that without asking; anything else it says back.
 fn script(folder: &Path, mark: &str) -> Result<String> {
     let path = folder.join("script.toml");
-    let command = json!(["sh", "-c", format!("{mark}=1; export {mark}; {WANDERING}")]);
+    let command = json!(["sh", "-c", format!("{mark}=1; export {mark}; {}", wandering(mark))]);
     let text = format!(
         "turns = [{{ when = 'work', steps = [{{ say = 'I begin.' }}, {{ run = {{ command = {command} }} }}] }}, \
          {{ steps = [{{ say = 'You said: {{prompt}}' }}] }}]"
@@ -87,7 +93,7 @@ for_each_database! {
         socket.send(&say(&id, "work")).await?;
         socket.send(&say(&id, "and then this")).await?;
         // The one that left, and both that sleep; the shell itself had the mark only later than its environment is shown.
-        until_processes(&mark, |count| count >= 3).await?;
+        until_processes(&mark, |count| count >= WANDERERS).await?;
         // What was not told yet may be lost.
         let (mut accepted, mut begun) = (0, false);
         while accepted < 2 || !begun {
@@ -130,7 +136,7 @@ for_each_database! {
         let (id, mut socket) = chat(&process, database).await?;
         socket.until("synced").await?;
         socket.send(&say(&id, "work")).await?;
-        until_processes(&mark, |count| count >= 3).await?;
+        until_processes(&mark, |count| count >= WANDERERS).await?;
         let begun = Instant::now();
         socket.send(&json!({"type": "cancel", "chatId": id})).await?;
         let result = socket.until("result").await?;
@@ -162,7 +168,7 @@ on_postgres! {
 
         // Said on one, cancelled on the other.
         here.send(&say(&id, "work")).await?;
-        until_processes(&mark, |count| count >= 3).await?;
+        until_processes(&mark, |count| count >= WANDERERS).await?;
         there.until("tool_use").await?;
         there.send(&json!({"type": "cancel", "chatId": id})).await?;
         for socket in [&mut here, &mut there] {
@@ -175,7 +181,7 @@ on_postgres! {
         here.send(&say(&id, "work")).await?;
         there.until("tool_use").await?;
         there.send(&say(&id, "hello")).await?;
-        until_processes(&mark, |count| count >= 3).await?;
+        until_processes(&mark, |count| count >= WANDERERS).await?;
         one.kill().await?;
         until_processes(&mark, |count| count == 0).await?;
         let failed = patiently(&mut there, "error").await?;
@@ -185,7 +191,7 @@ on_postgres! {
         // The other stands still for longer than it may hold the chat, while its agent goes on; a third one takes the chat.
         there.send(&say(&id, "work")).await?;
         there.until("tool_use").await?;
-        until_processes(&mark, |count| count >= 3).await?;
+        until_processes(&mark, |count| count >= WANDERERS).await?;
         let third = ServerProcess::on(&store, &settings).await?;
         let mut elsewhere = follow(&third, Kind::Postgres, &id, Value::Null).await?;
         elsewhere.until("synced").await?;
