@@ -7,5 +7,6 @@ mod drip;
 mod followers;
 mod following;
 mod kill;
+mod opening;
 mod stop;
 mod trimmed;

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use slab::Slab;
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::inbox::{Delivery, Found, Inbox, ReaderLimits};
 use super::live::LiveEvent;
@@ -70,7 +71,9 @@ pub struct Reader {
     generation: u32,
     /// Those that read history, next one first.
     reading: VecDeque<Subscription>,
-    page: Option<BoxFuture<'static, (Subscription, Result<Page, StoreError>)>>,
+    /// A task of its own: it has a connection of the pool, and must not keep it for as long as nobody polls the reader. Those
+    /// who do may wait for a client to read, or for a connection.
+    page: Option<AbortOnDropHandle<(Subscription, Result<Page, StoreError>)>>,
     /// What was found together with something that had to be told first.
     ready: VecDeque<Item>,
     live_next: bool,
@@ -243,8 +246,14 @@ impl Reader {
                 self.page = self.read(subscription);
             }
             let Some(page) = &mut self.page else { return Poll::Pending };
-            let (subscription, page) = std::task::ready!(page.poll_unpin(context));
+            let read = std::task::ready!(page.poll_unpin(context));
             self.page = None;
+            let (subscription, page) = match read.map_err(JoinError::try_into_panic) {
+                Ok(read) => read,
+                Err(Ok(panic)) => std::panic::resume_unwind(panic),
+                // The runtime ends, and nobody polls any more.
+                Err(Err(_)) => return Poll::Pending,
+            };
             // It may have been given up meanwhile.
             if self.get(subscription).is_none() {
                 continue;
@@ -257,13 +266,13 @@ impl Reader {
     fn read(
         &mut self,
         subscription: Subscription,
-    ) -> Option<BoxFuture<'static, (Subscription, Result<Page, StoreError>)>> {
+    ) -> Option<AbortOnDropHandle<(Subscription, Result<Page, StoreError>)>> {
         let store = self.store.clone();
         let followed = self.get(subscription)?;
         let stream = followed.tail.as_ref()?.stream().clone();
         let (state, stream_id) = (followed.state, followed.stream_id);
         let reading = async move { (subscription, read_page(&store, &stream, stream_id, state).await) };
-        Some(reading.boxed())
+        Some(AbortOnDropHandle::new(tokio::spawn(reading)))
     }
 
     fn take_in(&mut self, subscription: Subscription, page: Page) {
