@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use serde_json::Value;
 
 /// What somebody else asked for in a recording, and the adapters never do.
@@ -11,14 +11,22 @@ const FOREIGN: [&str; 3] = ["hooks/list", "config/batchWrite", "set_permission_m
 /// Where the other side is, and what it says of itself.
 const OWN: [&str; 2] = ["cwd", "clientInfo"];
 
-/// Ids that the other side makes up.
+/// Ids that the other side makes up. Only at the top of what it says: deeper down are those of whom it answers.
 const IDS: [&str; 3] = ["uuid", "request_id", "id"];
+
+/// How much of what is said a script's line has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    All,
+    /// Whatever the script's line does not name may be there, too.
+    Part,
+}
 
 /// What the script calls things, and what the other side does.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     texts: Vec<(String, String)>,
-    /// Of requests.
+    /// Of requests, which the other side may number otherwise, or not at all.
     numbers: HashMap<u64, Value>,
     /// Ids of what is left out.
     foreign: Vec<Value>,
@@ -44,34 +52,25 @@ impl Names {
     }
 
     /// Fails unless `said` is the script's line, but for names; those are learned.
-    pub(crate) fn learn(&mut self, line: &Value, said: &Value) -> Result<()> {
-        match (line, said) {
-            (Value::Object(line), Value::Object(said)) => {
-                let keys = || line.keys().chain(said.keys());
-                for key in keys().filter(|key| !OWN.contains(&key.as_str())) {
-                    let (Some(line), Some(said)) = (line.get(key), said.get(key)) else {
-                        anyhow::bail!("only one of them has `{key}`")
-                    };
-                    match (line, said) {
-                        (Value::String(line), Value::String(said)) if IDS.contains(&key.as_str()) => {
-                            self.texts.push((line.clone(), said.clone()));
-                        }
-                        (Value::Number(number), Value::Number(_)) if IDS.contains(&key.as_str()) => {
-                            self.numbers.extend(number.as_u64().map(|number| (number, said.clone())));
-                        }
-                        _ => self.learn(line, said)?,
-                    }
-                }
+    pub(crate) fn learn(&mut self, line: &Value, said: &Value, extent: Extent) -> Result<()> {
+        let (mut line, mut said) = (line.clone(), said.clone());
+        for key in IDS {
+            // What has an id and no method answers somebody, by the id that this one gave.
+            if key == "id" && !line["method"].is_string() {
+                continue;
             }
-            (Value::Array(line), Value::Array(said)) => {
-                ensure!(line.len() == said.len(), "they differ in length");
-                for (line, said) in line.iter().zip(said) {
-                    self.learn(line, said)?;
+            let [ours, theirs] =
+                [&mut line, &mut said].map(|side| side.as_object_mut().and_then(|side| side.remove(key)));
+            match (ours, theirs) {
+                (Some(Value::String(ours)), Some(Value::String(theirs))) => self.texts.push((ours, theirs)),
+                (Some(Value::Number(ours)), Some(theirs @ (Value::Number(_) | Value::String(_)))) => {
+                    self.numbers.extend(ours.as_u64().map(|ours| (ours, theirs)));
                 }
+                (None, None) => {}
+                (ours, theirs) => bail!("its `{key}` is {theirs:?} and not {ours:?}"),
             }
-            _ => ensure!(line == said, "{said} is not {line}"),
         }
-        Ok(())
+        compare(&line, &said, extent)
     }
 
     /// The script's line, with the other side's names.
@@ -97,4 +96,26 @@ impl Names {
             _ => {}
         }
     }
+}
+
+fn compare(line: &Value, said: &Value, extent: Extent) -> Result<()> {
+    match (line, said) {
+        (Value::Object(line), Value::Object(said)) => {
+            let more = said.keys().filter(|_| extent == Extent::All);
+            for key in line.keys().chain(more).filter(|key| !OWN.contains(&key.as_str())) {
+                let (Some(line), Some(said)) = (line.get(key), said.get(key)) else {
+                    bail!("only one of them has `{key}`")
+                };
+                compare(line, said, extent)?;
+            }
+        }
+        (Value::Array(line), Value::Array(said)) => {
+            ensure!(line.len() == said.len(), "they differ in length");
+            for (line, said) in line.iter().zip(said) {
+                compare(line, said, extent)?;
+            }
+        }
+        _ => ensure!(line == said, "{said} is not {line}"),
+    }
+    Ok(())
 }

@@ -3,11 +3,11 @@
 //! `scripted-agent <script> …`. A script is lines of JSON, taken in order:
 //!
 //! - `{"dir": ">", "msg": …}` waits for a line and fails if it is not that one. Ids that the other side makes up, and what it
-//!   says of itself, may differ.
+//!   says of itself, may differ. With `"part": true` more may be said than is here.
 //! - `{"dir": "<", "msg": …}` says a line, with the other side's ids; `"times"` says it more than once.
-//! - `{"raw": "…"}` says something as it stands. `{"words": "…"}` says it on the standard error.
-//! - `{"child": "127.0.0.1:1"}` starts a process that connects there and stays, `{"pause": true}` stays itself, and
-//!   `{"exit": 3}` ends it.
+//! - `{"raw": "…"}` says something as it stands, `"times"` over. `{"words": "…"}` says it on the standard error.
+//! - `{"child": "127.0.0.1:1"}` starts a process that connects there and stays, `{"pause": true}` stays itself, with a number
+//!   for so many milliseconds, and `{"exit": 3}` ends it.
 //!
 //! At the script's end it reads until its input is closed.
 
@@ -16,11 +16,12 @@ mod lines;
 use std::io::{BufRead, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use lines::Names;
+use lines::{Extent, Names};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -55,16 +56,11 @@ fn play(script: &str) -> Result<ExitCode> {
             Some(">") => {
                 let line = input.next().with_context(|| format!("nothing was said; awaited {}", step["msg"]))??;
                 let said = serde_json::from_str(&line).with_context(|| format!("not JSON: {line}"))?;
-                names.learn(&step["msg"], &said).with_context(|| format!("{line} is not {}", step["msg"]))?;
+                let extent = if step["part"] == true { Extent::Part } else { Extent::All };
+                names.learn(&step["msg"], &said, extent).with_context(|| format!("{line} is not {}", step["msg"]))?;
             }
             Some("<") if names.is_of_foreign(&step["msg"]) => {}
-            Some("<") => {
-                let line = names.rename(&step["msg"]);
-                for _ in 0..step["times"].as_u64().unwrap_or(1) {
-                    writeln!(output, "{line}")?;
-                }
-                output.flush()?;
-            }
+            Some("<") => say(&names.rename(&step["msg"]), &step, &mut output)?,
             _ => {
                 if let Some(code) = act(&step, &mut output)? {
                     return Ok(code);
@@ -78,10 +74,17 @@ fn play(script: &str) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Says a line as often as the step has it.
+fn say(line: &str, step: &Value, output: &mut impl Write) -> Result<()> {
+    for _ in 0..step["times"].as_u64().unwrap_or(1) {
+        writeln!(output, "{line}")?;
+    }
+    Ok(output.flush()?)
+}
+
 fn act(step: &Value, output: &mut impl Write) -> Result<Option<ExitCode>> {
     if let Some(raw) = step["raw"].as_str() {
-        writeln!(output, "{raw}")?;
-        output.flush()?;
+        say(raw, step, output)?;
     } else if let Some(words) = step["words"].as_str() {
         writeln!(std::io::stderr(), "{words}")?;
     } else if let Some(address) = step["child"].as_str() {
@@ -92,6 +95,8 @@ fn act(step: &Value, output: &mut impl Write) -> Result<Option<ExitCode>> {
         loop {
             std::thread::park();
         }
+    } else if let Some(pause) = step["pause"].as_u64() {
+        std::thread::sleep(Duration::from_millis(pause));
     } else if let Some(code) = step["exit"].as_u64() {
         return Ok(Some(ExitCode::from(u8::try_from(code)?)));
     } else {
