@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::scripted::{Scripted, awaits, claude_answered, claude_asks, claude_begins, says};
+use crate::scripted::Scripted;
+use crate::steps::{awaits, claude_answered, claude_asks, claude_begins, says};
 
 fn interrupt() -> Value {
     awaits(&json!({"type": "control_request", "request_id": "i", "request": {"subtype": "interrupt"}}))
@@ -36,10 +37,10 @@ async fn a_question_that_waits_is_answered_and_closed() -> Result<()> {
     steps.extend([claude_asks("q2", "two"), claude_answered("q2", &denied), aborted()]);
     let mut scripted = Scripted::by("claude-code", &steps).await?;
     scripted.agent.prompt("hi").await?;
-    scripted.until("ask one").await?;
+    scripted.until("asks 0 command Bash `one`").await?;
     scripted.agent.cancel().await;
     let told = scripted.until("end:").await?;
-    ensure!(told == ["end: cancelled"], "{told:?}");
+    ensure!(told == ["end: Cancelled"], "{told:?}");
     ensure!(scripted.asked[0].answer.is_closed(), "the question waits on");
     Ok(())
 }
@@ -79,7 +80,7 @@ async fn what_a_cancelled_turn_left_goes_with_it() -> Result<()> {
     scripted.agent.prompt("hi").await?;
     let (child, _) = listener.accept().await?;
     scripted.agent.cancel().await;
-    scripted.until("end: cancelled").await?;
+    scripted.until("end: Cancelled").await?;
     gone(child).await?;
     let read = tokio::time::timeout(Duration::from_millis(100), serves.read(&mut [0])).await;
     ensure!(read.is_err(), "what serves all turns was ended");

@@ -4,9 +4,13 @@ use anyhow::{Result, ensure};
 use flightdeck_server::service::agents::update::Answer;
 use serde_json::json;
 
-use crate::scripted::{Scripted, awaits, claude_answered, claude_asks, claude_begins, claude_ends, claude_text, says};
+use crate::scripted::Scripted;
+use crate::steps::{awaits, claude_answered, claude_asks, claude_begins, claude_ends, claude_text, says};
 
 const FIRST: &str = "lab [[sh echo one > made.txt]] [[say first answer]]";
+
+/// What every turn of the recordings costs.
+const END: &str = "end: Finished $0.00028000000000000003 20 + 10 tokens";
 
 fn allow() -> Answer {
     Answer::Allow { note: Some("there is no place for this".to_owned()) }
@@ -20,13 +24,13 @@ async fn a_command_that_is_allowed() -> Result<()> {
         "session 9ce5fb95-cbde-4b2f-ad9a-528bac54bea0",
         "status Thinking",
         "status Running a command",
-        "call Bash toolu_4b77bbffbe4046f2b412c1eb",
-        "ask echo one > made.txt",
-        "done toolu_4b77bbffbe4046f2b412c1eb (Bash completed with no output)",
+        r#"call 1 Bash {"command":"echo one > made.txt","description":"lab command"}"#,
+        r#"asks 1 command Bash `echo one > made.txt` {"command":"echo one > made.txt","description":"lab command"}"#,
+        "done 1 (Bash completed with no output)",
         "status Thinking",
         "text first answer",
         "end of text",
-        "end: finished $0.00028 20+10",
+        END,
     ];
     ensure!(told == expected, "{told:#?}");
     scripted.agent.close().await;
@@ -38,12 +42,12 @@ async fn a_command_that_is_denied() -> Result<()> {
     let mut scripted = Scripted::recorded("claude-code", "deny").await?;
     let told = scripted.turn(FIRST, &Answer::Deny { note: Some("phone denied".to_owned()) }).await?;
     let expected = [
-        "ask echo one > made.txt",
-        "failed toolu_3a36a32dec98477593fc560c phone denied",
+        r#"asks 1 command Bash `echo one > made.txt` {"command":"echo one > made.txt","description":"lab command"}"#,
+        "failed 1 phone denied",
         "status Thinking",
         "text first answer",
         "end of text",
-        "end: finished $0.00028 20+10",
+        END,
     ];
     ensure!(told[4..] == expected, "{told:#?}");
     Ok(())
@@ -54,16 +58,16 @@ async fn two_turns() -> Result<()> {
     let mut scripted = Scripted::recorded("claude-code", "two_turns").await?;
     let first = scripted.turn(FIRST, &allow()).await?;
     let second = scripted.turn("lab [[sh echo two >> made.txt]] [[say second answer]]", &allow()).await?;
-    ensure!(first.last().is_some_and(|end| end == "end: finished $0.00028 20+10"), "{first:#?}");
+    ensure!(first.last().is_some_and(|end| end == END), "{first:#?}");
     let expected = [
         "status Thinking",
         "status Running a command",
-        "call Bash toolu_76b13b14cb6b49088d4d50ed",
-        "done toolu_76b13b14cb6b49088d4d50ed (Bash completed with no output)",
+        r#"call 2 Bash {"command":"echo two >> made.txt","description":"lab command"}"#,
+        "done 2 (Bash completed with no output)",
         "status Thinking",
         "text second answer",
         "end of text",
-        "end: finished $0.00028 20+10",
+        END,
     ];
     ensure!(second == expected, "{second:#?}");
     Ok(())
@@ -76,7 +80,7 @@ async fn a_turn_that_is_interrupted() -> Result<()> {
     scripted.until("status Thinking").await?;
     scripted.agent.cancel().await;
     let told = scripted.until("end:").await?;
-    ensure!(told == ["end: cancelled $0.00000 0+0"], "{told:?}");
+    ensure!(told == ["end: Cancelled $0 0 + 0 tokens"], "{told:?}");
     Ok(())
 }
 
@@ -94,7 +98,7 @@ async fn several_questions_wait_at_once() -> Result<()> {
     ]);
     let mut scripted = Scripted::by("claude-code", &steps).await?;
     scripted.agent.prompt("hi").await?;
-    scripted.until("ask two").await?;
+    scripted.until("asks 0 command Bash `two`").await?;
     let (second, first) = (scripted.asked.remove(1), scripted.asked.remove(0));
     ensure!(second.answer.send(allow()).is_ok(), "the second question does not wait");
     ensure!(scripted.until("text on").await? == ["text on"], "something else is told");
@@ -110,9 +114,9 @@ async fn a_question_that_nobody_answers() -> Result<()> {
     steps.extend([claude_asks("q", "one"), claude_answered("q", &undecided), claude_ends()]);
     let mut scripted = Scripted::by("claude-code", &steps).await?;
     scripted.agent.prompt("hi").await?;
-    scripted.until("ask one").await?;
+    scripted.until("asks 0 command Bash `one`").await?;
     scripted.asked.clear();
-    scripted.until("end: finished").await?;
+    scripted.until("end: Finished").await?;
     Ok(())
 }
 
@@ -127,6 +131,6 @@ async fn a_question_of_an_unknown_kind_gets_an_error() -> Result<()> {
     ]);
     let mut scripted = Scripted::by("claude-code", &steps).await?;
     let told = scripted.turn("hi", &allow()).await?;
-    ensure!(told == ["end: finished"], "{told:?}");
+    ensure!(told == ["end: Finished"], "{told:?}");
     Ok(())
 }

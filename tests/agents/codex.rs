@@ -4,7 +4,8 @@ use anyhow::{Result, ensure};
 use flightdeck_server::service::agents::update::Answer;
 use serde_json::json;
 
-use crate::scripted::{Scripted, awaits, says};
+use crate::scripted::Scripted;
+use crate::steps::{awaits, says};
 
 const PROMPT: &str = "lab [[sh echo x > made.txt]] [[say all done]]";
 
@@ -20,12 +21,12 @@ async fn a_command_that_is_allowed() -> Result<()> {
         "session 01a1f8d1-7c2a-7623-a4c3-03f5c04075d5",
         "status Thinking",
         "status Running a command",
-        "call Bash call_f687e04682c34ff188a3",
-        "ask /bin/bash -lc 'echo x > made.txt'",
-        "done call_f687e04682c34ff188a3 ",
+        r#"call 1 Bash {"command":"/bin/bash -lc 'echo x > made.txt'","cwd":"/home/dev/project"}"#,
+        r#"asks 1 command Bash `/bin/bash -lc 'echo x > made.txt'` {"command":"/bin/bash -lc 'echo x > made.txt'","cwd":"/home/dev/project"}"#,
+        "done 1 ",
         "text all done",
         "end of text",
-        "end: finished 20+10",
+        "end: Finished 20 + 10 tokens",
     ];
     ensure!(told == expected, "{told:#?}");
     scripted.agent.close().await;
@@ -36,7 +37,7 @@ async fn a_command_that_is_allowed() -> Result<()> {
 async fn a_command_that_is_denied() -> Result<()> {
     let mut scripted = Scripted::recorded("codex", "decline").await?;
     let told = scripted.turn(PROMPT, &Answer::Deny { note: Some("no".to_owned()) }).await?;
-    let expected = ["failed call_dc9ca26d5e294de180a7 declined", "text all done", "end of text", "end: finished 20+10"];
+    let expected = ["failed 1 declined", "text all done", "end of text", "end: Finished 20 + 10 tokens"];
     ensure!(told[5..] == expected, "{told:#?}");
     Ok(())
 }
@@ -45,10 +46,10 @@ async fn a_command_that_is_denied() -> Result<()> {
 async fn a_turn_that_is_cancelled_while_it_asks() -> Result<()> {
     let mut scripted = Scripted::recorded("codex", "cancel").await?;
     scripted.agent.prompt(PROMPT).await?;
-    scripted.until("ask ").await?;
+    scripted.until("asks ").await?;
     scripted.agent.cancel().await;
     let told = scripted.until("end:").await?;
-    ensure!(told == ["failed call_83a9c48008a64f4b830e declined", "end: cancelled 10+5"], "{told:?}");
+    ensure!(told == ["failed 1 declined", "end: Cancelled 10 + 5 tokens"], "{told:?}");
     ensure!(scripted.asked[0].answer.is_closed(), "the question waits on");
     Ok(())
 }
@@ -60,7 +61,7 @@ async fn a_turn_that_is_interrupted() -> Result<()> {
     scripted.until("status Thinking").await?;
     scripted.agent.cancel().await;
     let told = scripted.until("end:").await?;
-    ensure!(told == ["end: cancelled"], "{told:?}");
+    ensure!(told == ["end: Cancelled"], "{told:?}");
     Ok(())
 }
 
@@ -73,14 +74,14 @@ async fn a_change_of_a_file() -> Result<()> {
     let expected = [
         "status Thinking",
         "status Changing files",
-        "call apply_patch call_f7abb4c9d00446bbbb2f",
+        r#"call 1 apply_patch {"changes":[{"path":"/home/dev/project/a.txt","kind":{"type":"add"},"diff":"hi\n"}]}"#,
         // It works in another folder now.
-        "ask Change /home/dev/project/a.txt",
+        r#"asks 1 edit apply_patch `Change /home/dev/project/a.txt` {"changes":[{"path":"/home/dev/project/a.txt","kind":{"type":"add"},"diff":"hi\n"}]}"#,
         "patch /home/dev/project/a.txt\n--- /dev/null\n+++ b/home/dev/project/a.txt\n@@ -0,0 +1 @@\n+hi\n",
-        "done call_f7abb4c9d00446bbbb2f completed",
+        "done 1 completed",
         "text patched",
         "end of text",
-        "end: finished 20+10",
+        "end: Finished 20 + 10 tokens",
     ];
     ensure!(told[1..] == expected, "{told:#?}");
     Ok(())

@@ -7,3 +7,5 @@ mod claude_code;
 mod codex;
 mod misbehaving;
 mod scripted;
+mod steps;
+mod telling;

@@ -8,7 +8,8 @@ use flightdeck_server::service::agents::update::{Answer, Update};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::scripted::{Scripted, agents, claude_begins, claude_ends, claude_text, says};
+use crate::scripted::{Scripted, agents};
+use crate::steps::{claude_begins, claude_ends, claude_text, says};
 
 #[tokio::test]
 async fn nonsense_is_passed_over() -> Result<()> {
@@ -23,7 +24,7 @@ async fn nonsense_is_passed_over() -> Result<()> {
     ]);
     let mut scripted = Scripted::by("claude-code", &steps).await?;
     let told = scripted.turn("hi", &Answer::Withdrawn).await?;
-    ensure!(told == ["text on", "end of text", "end: finished"], "{told:?}");
+    ensure!(told == ["text on", "end of text", "end: Finished"], "{told:?}");
     Ok(())
 }
 

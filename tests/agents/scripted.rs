@@ -5,16 +5,22 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use flightdeck_server::service::agents::process::Supervisor;
-use flightdeck_server::service::agents::update::{Answer, Outcome, Permission, TurnEnd, Update};
+use flightdeck_server::service::agents::update::{Answer, Permission, Update};
 use flightdeck_server::service::agents::{Added, Agent, AgentError, Agents, Options};
 use flightdeck_tests::spec;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::telling::Telling;
+
+/// How long an agent may be silent, and how long it may take to be ready, on a machine that does something else besides.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// An agent, the folder where it works, and the questions that nobody has answered.
 pub(crate) struct Scripted {
     pub(crate) agent: Box<dyn Agent>,
     pub(crate) asked: Vec<Permission>,
+    telling: Telling,
     _folder: TempDir,
 }
 
@@ -42,23 +48,19 @@ impl Scripted {
     }
 
     async fn start(folder: TempDir, kind: &str, script: &Path, resume: Option<&str>) -> Result<Self> {
-        let agent = agents(kind, script, Duration::from_secs(20))?;
+        let agent = agents(kind, script, LONGEST)?;
         let agent = agent.start("scripted", folder.path().to_owned(), resume.map(str::to_owned)).await?;
-        Ok(Self { agent, asked: Vec::new(), _folder: folder })
+        Ok(Self { agent, asked: Vec::new(), telling: Telling::default(), _folder: folder })
     }
 
     /// What it tells next, as a line. A question waits in `asked`.
     pub(crate) async fn next(&mut self) -> Result<String> {
-        let update =
-            tokio::time::timeout(Duration::from_secs(20), self.agent.next()).await.context("it is silent")??;
-        Ok(match update {
-            Update::Permission(permission) => {
-                let said = format!("ask {}", permission.question.command);
-                self.asked.push(permission);
-                said
-            }
-            update => shown(update),
-        })
+        let update = tokio::time::timeout(LONGEST, self.agent.next()).await.context("it is silent")??;
+        let line = self.telling.shown(&update);
+        if let Update::Permission(permission) = update {
+            self.asked.push(permission);
+        }
+        Ok(line)
     }
 
     /// Takes a turn, and answers all questions like this.
@@ -105,73 +107,4 @@ pub(crate) fn agents(kind: &str, script: &Path, patience: Duration) -> Result<Ag
         supervisor: Supervisor::new(Vec::new(), None),
         patience,
     }))
-}
-
-fn shown(update: Update) -> String {
-    match update {
-        Update::Session(session) => format!("session {session}"),
-        Update::Text(text) => format!("text {text}"),
-        Update::EndOfText => "end of text".to_owned(),
-        Update::Status(status) => format!("status {status}"),
-        Update::ToolCall(call) => format!("call {} {}", call.name, call.id),
-        Update::ToolResult(result) => {
-            format!("{} {} {}", if result.is_error { "failed" } else { "done" }, result.id, result.content)
-        }
-        Update::Patch(patch) => format!("patch {}\n{}", patch.path, patch.diff),
-        Update::TurnEnd(TurnEnd { outcome, cost, usage }) => {
-            let outcome = match outcome {
-                Outcome::Finished => "finished".to_owned(),
-                Outcome::Cancelled => "cancelled".to_owned(),
-                Outcome::Failed(why) => format!("failed: {why}"),
-            };
-            let cost = cost.map(|cost| format!(" ${cost:.5}")).unwrap_or_default();
-            let usage = usage.map(|usage| format!(" {}+{}", usage.input_tokens, usage.output_tokens));
-            format!("end: {outcome}{cost}{}", usage.unwrap_or_default())
-        }
-        other => format!("{other:?}"),
-    }
-}
-
-/// A line that the program says.
-pub(crate) fn says(message: &Value) -> Value {
-    json!({"dir": "<", "msg": message})
-}
-
-/// A line that the program awaits.
-pub(crate) fn awaits(message: &Value) -> Value {
-    json!({"dir": ">", "msg": message})
-}
-
-/// Claude Code's side of a beginning: it is ready, and takes the prompt `hi`.
-pub(crate) fn claude_begins() -> Vec<Value> {
-    let prompt = json!({"role": "user", "content": [{"type": "text", "text": "hi"}]});
-    vec![
-        awaits(&json!({"type": "control_request", "request_id": "r", "request": {"subtype": "initialize"}})),
-        says(&json!({"type": "control_response", "response": {"subtype": "success", "request_id": "r"}})),
-        awaits(&json!({"type": "user", "message": prompt, "parent_tool_use_id": null, "session_id": "", "uuid": "u"})),
-    ]
-}
-
-/// A piece of text.
-pub(crate) fn claude_text(text: &str) -> Value {
-    let delta = json!({"type": "text_delta", "text": text});
-    let event = json!({"type": "content_block_delta", "index": 0, "delta": delta});
-    json!({"type": "stream_event", "event": event, "parent_tool_use_id": null})
-}
-
-/// It asks whether it may use a tool.
-pub(crate) fn claude_asks(id: &str, command: &str) -> Value {
-    let request = json!({"subtype": "can_use_tool", "tool_name": "Bash", "input": {"command": command}});
-    says(&json!({"type": "control_request", "request_id": id, "request": request}))
-}
-
-/// The answer that it gets.
-pub(crate) fn claude_answered(id: &str, verdict: &Value) -> Value {
-    let response = json!({"subtype": "success", "request_id": id, "response": verdict});
-    awaits(&json!({"type": "control_response", "response": response}))
-}
-
-/// The end of its turn.
-pub(crate) fn claude_ends() -> Value {
-    says(&json!({"type": "result", "subtype": "success", "is_error": false, "result": "done"}))
 }
