@@ -2,6 +2,7 @@
 //!
 //! The programs are the suite's own (`program`), so nothing has to be installed.
 
+mod acp;
 mod cancelled;
 mod claude_code;
 mod codex;

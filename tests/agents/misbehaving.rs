@@ -8,7 +8,7 @@ use flightdeck_server::service::agents::update::{Answer, Update};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::scripted::{Scripted, agents};
+use crate::scripted::{Scripted, agents, playing};
 use crate::steps::{claude_begins, claude_ends, claude_text, says};
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn a_program_that_is_never_ready_is_given_up() -> Result<()> {
     let script = folder.path().join("script.jsonl");
     std::fs::write(&script, "{\"words\": \"please log in\"}\n{\"pause\": true}\n")?;
     for kind in ["claude-code", "codex"] {
-        let agents = agents(kind, &script, Duration::from_secs(1))?;
+        let agents = agents(&playing(kind, &script), Duration::from_secs(1))?;
         let Err(error) = agents.start("scripted", folder.path().to_owned(), None).await else {
             anyhow::bail!("it started")
         };

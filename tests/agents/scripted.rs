@@ -1,6 +1,6 @@
 //! Agents whose program says what a script has it say.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -24,15 +24,16 @@ pub(crate) struct Scripted {
     _folder: TempDir,
 }
 
-/// The recording of a session with an agent of this kind.
-pub(crate) fn recording(kind: &str, name: &str) -> PathBuf {
-    spec::root().join(format!("server/tests/fixtures/{kind}/{name}.jsonl"))
-}
-
 impl Scripted {
     /// An agent of this kind, by a recorded session.
     pub(crate) async fn recorded(kind: &str, name: &str) -> Result<Self> {
-        Self::start(tempfile::tempdir()?, kind, &recording(kind, name), None).await
+        Self::taken_up(kind, name, None).await
+    }
+
+    /// The same, of a session that is taken up.
+    pub(crate) async fn taken_up(kind: &str, name: &str, resume: Option<&str>) -> Result<Self> {
+        let recording = spec::root().join(format!("server/tests/fixtures/{kind}/{name}.jsonl"));
+        Self::start(tempfile::tempdir()?, &playing(kind, &recording), resume).await
     }
 
     /// An agent of this kind, by a script of these steps.
@@ -44,11 +45,12 @@ impl Scripted {
         let folder = tempfile::tempdir()?;
         let script = folder.path().join("script.jsonl");
         std::fs::write(&script, steps.iter().map(|step| format!("{step}\n")).collect::<String>())?;
-        Self::start(folder, kind, &script, resume).await
+        Self::start(folder, &playing(kind, &script), resume).await
     }
 
-    async fn start(folder: TempDir, kind: &str, script: &Path, resume: Option<&str>) -> Result<Self> {
-        let agent = agents(kind, script, LONGEST)?;
+    /// An agent by its command line, as an operator has it.
+    pub(crate) async fn start(folder: TempDir, command: &str, resume: Option<&str>) -> Result<Self> {
+        let agent = agents(command, LONGEST)?;
         let agent = agent.start("scripted", folder.path().to_owned(), resume.map(str::to_owned)).await?;
         Ok(Self { agent, asked: Vec::new(), telling: Telling::default(), _folder: folder })
     }
@@ -97,9 +99,14 @@ impl Scripted {
     }
 }
 
+/// The command line of an agent of this kind that plays a script.
+pub(crate) fn playing(kind: &str, script: &Path) -> String {
+    format!("{kind}:'{}' '{}'", env!("CARGO_BIN_EXE_scripted-agent"), script.display())
+}
+
 /// The server's agents, with one that is called `scripted`.
-pub(crate) fn agents(kind: &str, script: &Path, patience: Duration) -> Result<Agents> {
-    let added = format!("scripted={kind}:'{}' '{}'", env!("CARGO_BIN_EXE_scripted-agent"), script.display());
+pub(crate) fn agents(command: &str, patience: Duration) -> Result<Agents> {
+    let added = format!("scripted={command}");
     Ok(Agents::new(Options {
         default: "scripted".to_owned(),
         added: vec![added.parse::<Added>().map_err(anyhow::Error::msg)?],

@@ -1,14 +1,14 @@
 //! An agent that is run as the server runs it, and what it tells, a line for each update.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use flightdeck_server::service::agents::process::Supervisor;
 use flightdeck_server::service::agents::update::{Answer, Permission, Question, Update};
 use flightdeck_server::service::agents::{Agent, AgentError, Agents, Options};
-use flightdeck_tests::{process, spec};
+use flightdeck_tests::process;
 use serde_json::Value;
 
 /// How long an agent may take to be ready, on a machine that does something else besides.
@@ -33,11 +33,6 @@ pub(crate) async fn start(
 /// The agent that plays a recording, in a format of the adapter `kind`.
 pub(crate) fn replayed(kind: &str, recording: &Path) -> Result<String> {
     Ok(format!("{kind}:'{}' '{}'", process::program("replayer")?.display(), recording.display()))
-}
-
-/// A recording of a real agent.
-pub(crate) fn recording(name: &str) -> PathBuf {
-    spec::root().join("tests/fixtures").join(name)
 }
 
 /// The next update, which must come.

@@ -1,6 +1,5 @@
 //! Whole journeys through the real programs, started as a person starts them.
 
-mod acp;
 mod agent;
 mod approval;
 mod chats;

@@ -1,28 +1,22 @@
-//! Recorded sessions of real agents, played against the adapter for the Agent Client Protocol.
+//! Recorded sessions of real agents, by the Agent Client Protocol.
+//!
+//! The client's first line is compared in part: ours says there, too, that nobody can log in by its terminal, for so the
+//! protocol's library has it. Everything else is compared whole.
 
 use anyhow::{Result, ensure};
-use flightdeck_server::service::agents::update::{Answer, Update};
-use flightdeck_tests::block_on;
+use flightdeck_server::service::agents::update::Answer;
 
-use crate::agent::{self, PATIENCE, Telling};
+use crate::scripted::Scripted;
 
 /// What was said in the recordings.
 const PROMPT: &str = "lab [[sh echo x > made.txt]] [[say all done]]";
 
 /// Plays a recording, whose first turn begins with `prompt`, and compares what is told.
-fn plays(name: &str, resume: Option<&str>, prompt: &str, answer: &Answer, expected: &[&str]) {
-    block_on(async {
-        let folder = tempfile::tempdir()?;
-        let played = agent::replayed("acp", &agent::recording(&format!("acp/{name}.jsonl")))?;
-        let mut agent = agent::start(&played, folder.path(), resume, PATIENCE).await?;
-        let told = agent::turn(&mut *agent, prompt, |_| answer.clone()).await?;
-        agent.close().await;
-        same(&told, expected)
-    });
-}
-
-fn same(told: &[String], expected: &[&str]) -> Result<()> {
-    ensure!(told == expected, "it told\n{}\ninstead of\n{}", told.join("\n"), expected.join("\n"));
+async fn plays(name: &str, resume: Option<&str>, prompt: &str, answer: &Answer, expected: &[&str]) -> Result<()> {
+    let mut scripted = Scripted::taken_up("acp", name, resume).await?;
+    let told = scripted.turn(prompt, answer).await?;
+    scripted.agent.close().await;
+    ensure!(told == expected, "{told:#?}");
     Ok(())
 }
 
@@ -34,8 +28,8 @@ fn deny() -> Answer {
     Answer::Deny { note: Some("no".to_owned()) }
 }
 
-#[test]
-fn claude_is_allowed() {
+#[tokio::test]
+async fn claude_is_allowed() -> Result<()> {
     let expected = [
         "session 17cca191-3ac6-41c2-a30b-65be8a69ecc9",
         "status Running a command",
@@ -44,13 +38,13 @@ fn claude_is_allowed() {
         "done 1 (Bash completed with no output)",
         "text all done",
         "end of text",
-        "end Finished $0.00042 20 + 10 tokens",
+        "end: Finished $0.00042 20 + 10 tokens",
     ];
-    plays("claude_allow", None, PROMPT, &allow(), &expected);
+    plays("claude_allow", None, PROMPT, &allow(), &expected).await
 }
 
-#[test]
-fn claude_is_denied() {
+#[tokio::test]
+async fn claude_is_denied() -> Result<()> {
     let expected = [
         "session 720f43aa-a5d4-44ec-b5ac-82c56e8f7573",
         "status Running a command",
@@ -59,50 +53,38 @@ fn claude_is_denied() {
         "failed 1 ```\nUser refused permission to run tool\n```",
         "text all done",
         "end of text",
-        "end Finished $0.00042 20 + 10 tokens",
+        "end: Finished $0.00042 20 + 10 tokens",
     ];
-    plays("claude_reject", None, PROMPT, &deny(), &expected);
+    plays("claude_reject", None, PROMPT, &deny(), &expected).await
 }
 
-#[test]
-fn claude_is_cancelled_while_it_asks() {
-    block_on(async {
-        let folder = tempfile::tempdir()?;
-        let played = agent::replayed("acp", &agent::recording("acp/claude_cancel.jsonl"))?;
-        let mut agent = agent::start(&played, folder.path(), None, PATIENCE).await?;
-        agent.prompt(PROMPT).await?;
-        let mut telling = Telling::default();
-        let question = loop {
-            let update = agent::next(&mut *agent).await?;
-            telling.add(&update);
-            if let Update::Permission(question) = update {
-                break question;
-            }
-        };
-        agent.cancel().await;
-        let told = agent::rest(&mut *agent, telling, |_| allow()).await?;
-        ensure!(question.answer.is_closed(), "somebody still waits for the answer");
-        agent.close().await;
-        let refused = "The user doesn't want to proceed with this tool use. The tool use was rejected (eg. if it was a file \
-                       edit, the new_string was NOT written to the file). STOP what you are doing and wait for the user to \
-                       tell you how to proceed.";
-        same(
-            &told,
-            &[
-                "session e9c07889-af21-4a56-b5b4-97963143e945",
-                "status Running a command",
-                r#"call 1 Bash {"command":"echo x > made.txt","description":"lab command"}"#,
-                r#"asks 1 command Bash `echo x > made.txt` {"command":"echo x > made.txt","description":"lab command"}"#,
-                &format!("failed 1 ```\n{refused}\n```"),
-                "end Cancelled $0.00028000000000000003 10 + 5 tokens",
-            ],
-        )
-    });
+#[tokio::test]
+async fn claude_is_cancelled_while_it_asks() -> Result<()> {
+    let mut scripted = Scripted::recorded("acp", "claude_cancel").await?;
+    scripted.agent.prompt(PROMPT).await?;
+    let asked = scripted.until("asks ").await?;
+    scripted.agent.cancel().await;
+    let told = scripted.until("end:").await?;
+    ensure!(scripted.asked[0].answer.is_closed(), "somebody still waits for the answer");
+    scripted.agent.close().await;
+    let expected = [
+        "session e9c07889-af21-4a56-b5b4-97963143e945",
+        "status Running a command",
+        r#"call 1 Bash {"command":"echo x > made.txt","description":"lab command"}"#,
+        r#"asks 1 command Bash `echo x > made.txt` {"command":"echo x > made.txt","description":"lab command"}"#,
+    ];
+    ensure!(asked == expected, "{asked:#?}");
+    let refused = "The user doesn't want to proceed with this tool use. The tool use was rejected (eg. if it was a file \
+                   edit, the new_string was NOT written to the file). STOP what you are doing and wait for the user to \
+                   tell you how to proceed.";
+    let expected = [&*format!("failed 1 ```\n{refused}\n```"), "end: Cancelled $0.00028000000000000003 10 + 5 tokens"];
+    ensure!(told == expected, "{told:#?}");
+    Ok(())
 }
 
 /// What a session's history repeats is not told again.
-#[test]
-fn claude_loads_its_session() {
+#[tokio::test]
+async fn claude_loads_its_session() -> Result<()> {
     let session = "cc17f644-257a-40e3-87f0-29dfb124ee56";
     let expected = [
         "session cc17f644-257a-40e3-87f0-29dfb124ee56",
@@ -112,14 +94,14 @@ fn claude_loads_its_session() {
         "done 1 (Bash completed with no output)",
         "text all done",
         "end of text",
-        "end Finished $0.00042 20 + 10 tokens",
+        "end: Finished $0.00042 20 + 10 tokens",
     ];
-    plays("claude_load", Some(session), PROMPT, &allow(), &expected);
+    plays("claude_load", Some(session), PROMPT, &allow(), &expected).await
 }
 
 /// It asks about a call of which it has not told.
-#[test]
-fn gemini_is_allowed() {
+#[tokio::test]
+async fn gemini_is_allowed() -> Result<()> {
     let expected = [
         "session 73e1c8ba-d100-4d5d-84da-052aaa220d5a",
         "status Running a command",
@@ -128,13 +110,13 @@ fn gemini_is_allowed() {
         "done 1 ",
         "text all done",
         "end of text",
-        "end Finished",
+        "end: Finished",
     ];
-    plays("gemini_acp_allow", None, PROMPT, &allow(), &expected);
+    plays("gemini_acp_allow", None, PROMPT, &allow(), &expected).await
 }
 
-#[test]
-fn gemini_is_denied() {
+#[tokio::test]
+async fn gemini_is_denied() -> Result<()> {
     let expected = [
         "session 2385a510-db0c-40fd-a2b1-b576e1387bcc",
         "status Running a command",
@@ -142,13 +124,13 @@ fn gemini_is_denied() {
         r#"asks 1 command execute `echo x > made.txt` {"title":"echo x > made.txt","content":"[current working directory /home/dev/project] (lab command)"}"#,
         "text all done",
         "end of text",
-        "end Finished",
+        "end: Finished",
     ];
-    plays("gemini_acp_reject", None, PROMPT, &deny(), &expected);
+    plays("gemini_acp_reject", None, PROMPT, &deny(), &expected).await
 }
 
-#[test]
-fn opencode_is_allowed() {
+#[tokio::test]
+async fn opencode_is_allowed() -> Result<()> {
     let expected = [
         "session ses_e0728d2a4ffe0FEwSZAqKjTnka",
         "status Running a command",
@@ -157,13 +139,13 @@ fn opencode_is_allowed() {
         "done 1 (no output)",
         "text all done",
         "end of text",
-        "end Finished $0 10 + 5 tokens",
+        "end: Finished $0 10 + 5 tokens",
     ];
-    plays("opencode_allow", None, PROMPT, &allow(), &expected);
+    plays("opencode_allow", None, PROMPT, &allow(), &expected).await
 }
 
-#[test]
-fn codex_is_allowed() {
+#[tokio::test]
+async fn codex_is_allowed() -> Result<()> {
     let prompt = r#"lab [[call exec_command {"cmd":"echo x > made.txt","sandbox_permissions":"require_escalated","justification":"need it"}]] [[say all done]]"#;
     let expected = [
         "session 01a1f8d8-61df-7ac2-8b38-c08180221fa3",
@@ -175,7 +157,7 @@ fn codex_is_allowed() {
         "done 1 ",
         "text all done",
         "end of text",
-        "end Finished 20 + 10 tokens",
+        "end: Finished 20 + 10 tokens",
     ];
-    plays("codexacp_allow", None, prompt, &allow(), &expected);
+    plays("codexacp_allow", None, prompt, &allow(), &expected).await
 }
