@@ -8,7 +8,9 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::scripted::Scripted;
-use crate::steps::{awaits, claude_answered, claude_asks, claude_begins, says};
+use crate::steps::{
+    acp_asks, acp_begins, acp_ends, acp_text, awaits, claude_answered, claude_asks, claude_begins, says,
+};
 
 fn interrupt() -> Value {
     awaits(&json!({"type": "control_request", "request_id": "i", "request": {"subtype": "interrupt"}}))
@@ -48,22 +50,27 @@ async fn a_question_that_waits_is_answered_and_closed() -> Result<()> {
 /// The agent does not hear, and what it started goes on: within a second that is over, and the agent is still there.
 #[tokio::test]
 async fn what_the_turn_started_is_ended_although_the_agent_does_not_hear() -> Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let mut steps = claude_begins();
-    steps.push(json!({"child": listener.local_addr()?.to_string()}));
-    steps.push(json!({"pause": true}));
-    let mut scripted = Scripted::by("claude-code", &steps).await?;
-    scripted.agent.prompt("hi").await?;
-    let (child, _) = listener.accept().await?;
-    let begin = Instant::now();
-    scripted.agent.cancel().await;
-    tokio::select! {
-        gone = gone(child) => gone?,
-        told = scripted.next() => anyhow::bail!("{told:?} is told"),
+    for (kind, mut steps) in [("claude-code", claude_begins()), ("acp", acp_begins())] {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        steps.push(json!({"child": listener.local_addr()?.to_string()}));
+        steps.push(json!({"pause": true}));
+        let mut scripted = Scripted::by(kind, &steps).await?;
+        if kind == "acp" {
+            // The others tell theirs in a turn.
+            scripted.until("session s").await?;
+        }
+        scripted.agent.prompt("hi").await?;
+        let (child, _) = listener.accept().await?;
+        let begin = Instant::now();
+        scripted.agent.cancel().await;
+        tokio::select! {
+            gone = gone(child) => gone?,
+            told = scripted.next() => anyhow::bail!("{told:?} is told"),
+        }
+        let took = begin.elapsed();
+        ensure!(took >= Duration::from_millis(500) && took < Duration::from_secs(3), "it took {took:?}");
+        ensure!(tokio::time::timeout(Duration::from_millis(100), scripted.agent.next()).await.is_err(), "it ended");
     }
-    let took = begin.elapsed();
-    ensure!(took >= Duration::from_millis(500) && took < Duration::from_secs(3), "it took {took:?}");
-    ensure!(tokio::time::timeout(Duration::from_millis(100), scripted.agent.next()).await.is_err(), "it ended");
     Ok(())
 }
 
@@ -86,4 +93,33 @@ async fn what_a_cancelled_turn_left_goes_with_it() -> Result<()> {
     ensure!(read.is_err(), "what serves all turns was ended");
     scripted.agent.close().await;
     gone(serves).await
+}
+
+/// Whoever asks after a cancel is told that nobody answers, and no person sees it. And what the turn left goes with it.
+#[tokio::test]
+async fn a_cancelled_turn_of_acp_asks_nobody_and_leaves_nothing() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let cancelled = json!({"outcome": {"outcome": "cancelled"}});
+    let mut steps = acp_begins();
+    steps.extend([
+        json!({"child": listener.local_addr()?.to_string()}),
+        says(&acp_text("working")),
+        awaits(&json!({"jsonrpc": "2.0", "method": "session/cancel", "params": {"sessionId": "s"}})),
+        acp_asks(5),
+        awaits(&json!({"jsonrpc": "2.0", "id": 5, "result": cancelled})),
+        acp_ends("cancelled"),
+    ]);
+    let mut scripted = Scripted::by("acp", &steps).await?;
+    scripted.agent.prompt("hi").await?;
+    let told = scripted.until("text working").await?;
+    ensure!(told == ["session s", "text working"], "{told:?}");
+    let (child, _) = listener.accept().await?;
+    let begin = Instant::now();
+    scripted.agent.cancel().await;
+    let told = scripted.until("end:").await?;
+    ensure!(told == ["end of text", "end: Cancelled"], "{told:?}");
+    gone(child).await?;
+    ensure!(begin.elapsed() < Duration::from_secs(5), "the cancel took {:?}", begin.elapsed());
+    scripted.agent.close().await;
+    Ok(())
 }

@@ -7,6 +7,7 @@ mod cancelled;
 mod claude_code;
 mod codex;
 mod misbehaving;
+mod odd_acp;
 mod scripted;
 mod steps;
 mod telling;

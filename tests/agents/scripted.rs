@@ -1,5 +1,7 @@
 //! Agents whose program says what a script has it say.
 
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -44,7 +46,12 @@ impl Scripted {
     pub(crate) async fn resumed(kind: &str, steps: &[Value], resume: Option<&str>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let script = folder.path().join("script.jsonl");
-        std::fs::write(&script, steps.iter().map(|step| format!("{step}\n")).collect::<String>())?;
+        // Some are so long that a test of memory would see a second copy.
+        let mut file = BufWriter::new(File::create(&script)?);
+        for step in steps {
+            writeln!(file, "{step}")?;
+        }
+        file.flush()?;
         Self::start(folder, &playing(kind, &script), resume).await
     }
 
@@ -89,11 +96,13 @@ impl Scripted {
         Ok(told)
     }
 
-    /// The error that comes sooner or later.
-    pub(crate) async fn failure(&mut self) -> Result<AgentError> {
+    /// Goes on until it fails.
+    pub(crate) async fn failure(&mut self) -> Result<(Vec<String>, AgentError)> {
+        let mut told = Vec::new();
         loop {
-            if let Err(error) = self.agent.next().await {
-                return Ok(error);
+            match self.next().await {
+                Ok(line) => told.push(line),
+                Err(error) => return Ok((told, error.downcast()?)),
             }
         }
     }

@@ -8,7 +8,6 @@ use anyhow::{Context, Result};
 use flightdeck_server::service::agents::process::Supervisor;
 use flightdeck_server::service::agents::update::{Answer, Permission, Question, Update};
 use flightdeck_server::service::agents::{Agent, AgentError, Agents, Options};
-use flightdeck_tests::process;
 use serde_json::Value;
 
 /// How long an agent may take to be ready, on a machine that does something else besides.
@@ -28,11 +27,6 @@ pub(crate) async fn start(
     let supervisor = Supervisor::new(Vec::new(), None);
     let options = Options { default: "tested".to_owned(), added, mock_script: None, supervisor, patience };
     Agents::new(options).start("tested", cwd.to_owned(), resume.map(str::to_owned)).await
-}
-
-/// The agent that plays a recording, in a format of the adapter `kind`.
-pub(crate) fn replayed(kind: &str, recording: &Path) -> Result<String> {
-    Ok(format!("{kind}:'{}' '{}'", process::program("replayer")?.display(), recording.display()))
 }
 
 /// The next update, which must come.

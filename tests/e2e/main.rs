@@ -8,7 +8,6 @@ mod companion_cli;
 mod half_open;
 mod killed;
 mod machine;
-mod odd_agents;
 mod real_agent;
 mod replicas;
 mod secrets;
