@@ -1,4 +1,4 @@
-//! Agents whose program says what a script has it say.
+//! Agents as a test drives them. Mostly their program says what a script has it say.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -22,8 +22,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 pub(crate) struct Scripted {
     pub(crate) agent: Box<dyn Agent>,
     pub(crate) asked: Vec<Permission>,
+    pub(crate) folder: TempDir,
     telling: Telling,
-    _folder: TempDir,
 }
 
 impl Scripted {
@@ -59,7 +59,7 @@ impl Scripted {
     pub(crate) async fn start(folder: TempDir, command: &str, resume: Option<&str>) -> Result<Self> {
         let agent = agents(command, LONGEST)?;
         let agent = agent.start("scripted", folder.path().to_owned(), resume.map(str::to_owned)).await?;
-        Ok(Self { agent, asked: Vec::new(), telling: Telling::default(), _folder: folder })
+        Ok(Self { agent, asked: Vec::new(), folder, telling: Telling::default() })
     }
 
     /// What it tells next, as a line. A question waits in `asked`.

@@ -1,6 +1,5 @@
 //! Whole journeys through the real programs, started as a person starts them.
 
-mod agent;
 mod approval;
 mod chats;
 mod companion;
@@ -8,7 +7,6 @@ mod companion_cli;
 mod half_open;
 mod killed;
 mod machine;
-mod real_agent;
 mod replicas;
 mod secrets;
 mod start;

@@ -8,13 +8,12 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, ensure};
 use flightdeck_server::service::agents::update::Answer;
-use flightdeck_tests::block_on;
 use poem::http::{StatusCode, header};
 use poem::listener::{Acceptor, Listener, TcpListener};
 use poem::{Request, Response, Server};
 use serde_json::{Value, json};
 
-use crate::agent::{self, PATIENCE};
+use crate::scripted::Scripted;
 
 const COMMAND: &str = "echo x > made.txt";
 
@@ -77,7 +76,7 @@ async fn answer(mut request: Request, requests: Arc<Mutex<Requests>>) -> Result<
 /// The agent's command line: at home in an empty folder, and telling nobody of its use.
 fn gemini(home: &Path, model: &str) -> Result<String> {
     let program = std::env::var("FLIGHTDECK_TEST_GEMINI").context(
-        "FLIGHTDECK_TEST_GEMINI does not name the agent's program; `tests/run e2e` installs it, `--skip real_agent::` does without",
+        "FLIGHTDECK_TEST_GEMINI does not name the agent's program; `tests/run agents` installs it, `--skip real_agent::` does without",
     )?;
     let settings = json!({
         "general": {"enableAutoUpdate": false, "enableAutoUpdateNotification": false},
@@ -99,19 +98,19 @@ fn gemini(home: &Path, model: &str) -> Result<String> {
 
 /// A turn of the agent in which it asks to write a file. Gives what it told without its session's name, whether the file was
 /// written, and what the model heard of the tool.
-async fn turn(answer: Answer) -> Result<(Vec<String>, bool, Value)> {
-    let (home, project) = (tempfile::tempdir()?, tempfile::tempdir()?);
+async fn turn(answer: &Answer) -> Result<(Vec<String>, bool, Value)> {
+    let home = tempfile::tempdir()?;
     let model = Model::start().await?;
-    let command = gemini(home.path(), &model.url)?;
-    let mut agent = agent::start(&command, project.path(), None, PATIENCE).await?;
-    let mut told = agent::turn(&mut *agent, "make a file", |_| answer.clone()).await?;
-    agent.close().await;
+    let mut scripted = Scripted::start(tempfile::tempdir()?, &gemini(home.path(), &model.url)?, None).await?;
+    let mut told = scripted.turn("make a file", answer).await?;
+    scripted.agent.close().await;
+    let is_made = scripted.folder.path().join("made.txt").exists();
     let session = told.remove(0);
     ensure!(session.len() > "session ".len() && session.starts_with("session "), "it tells {session} first");
     let Requests { turns, strange } = model.take();
     ensure!(strange.is_empty(), "the agent asked for {strange:?}");
     ensure!(turns.len() == 2, "the model was asked {} times", turns.len());
-    Ok((told, project.path().join("made.txt").exists(), turns[1]["parts"][0]["functionResponse"]["response"].clone()))
+    Ok((told, is_made, turns[1]["parts"][0]["functionResponse"]["response"].clone()))
 }
 
 /// What the agent tells up to the answer. Its question has the folder in it, which differs.
@@ -123,26 +122,22 @@ fn ensure_asked(told: &[String]) -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn it_does_what_it_is_allowed() {
-    block_on(async {
-        let (told, is_made, heard) = turn(Answer::Allow { note: None }).await?;
-        ensure_asked(&told)?;
-        ensure!(told[3..] == ["done 1 ", "text all done", "end of text", "end Finished"], "it told {told:?}");
-        ensure!(is_made, "the file was not written");
-        ensure!(heard["output"].as_str().is_some_and(|output| output.contains("empty")), "the model heard {heard}");
-        Ok(())
-    });
+#[tokio::test]
+async fn it_does_what_it_is_allowed() -> Result<()> {
+    let (told, is_made, heard) = turn(&Answer::Allow { note: None }).await?;
+    ensure_asked(&told)?;
+    ensure!(told[3..] == ["done 1 ", "text all done", "end of text", "end: Finished"], "it told {told:?}");
+    ensure!(is_made, "the file was not written");
+    ensure!(heard["output"].as_str().is_some_and(|output| output.contains("empty")), "the model heard {heard}");
+    Ok(())
 }
 
-#[test]
-fn it_leaves_what_it_is_denied() {
-    block_on(async {
-        let (told, is_made, heard) = turn(Answer::Deny { note: None }).await?;
-        ensure_asked(&told)?;
-        ensure!(told[3..] == ["text all done", "end of text", "end Finished"], "it told {told:?}");
-        ensure!(!is_made, "the file was written");
-        ensure!(heard["error"].as_str().is_some_and(|error| error.contains("canceled")), "the model heard {heard}");
-        Ok(())
-    });
+#[tokio::test]
+async fn it_leaves_what_it_is_denied() -> Result<()> {
+    let (told, is_made, heard) = turn(&Answer::Deny { note: None }).await?;
+    ensure_asked(&told)?;
+    ensure!(told[3..] == ["text all done", "end of text", "end: Finished"], "it told {told:?}");
+    ensure!(!is_made, "the file was written");
+    ensure!(heard["error"].as_str().is_some_and(|error| error.contains("canceled")), "the model heard {heard}");
+    Ok(())
 }
