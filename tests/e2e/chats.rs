@@ -225,6 +225,16 @@ async fn patiently(socket: &mut RawSocket, wanted: &str) -> Result<Value> {
 }
 
 for_each_database! {
+    /// In development a person on the same machine needs no pairing, not even to decide.
+    async fn a_person_without_a_pairing_decides(database) {
+        let store = TestDatabase::create(database).await?;
+        let process = ServerProcess::on(&store, &[]).await?;
+        let machine = Machine::new(process.url())?;
+        let asking = machine.start(&["chat"], "run echo one-$((1+1))\ny go on\n").await?;
+        let said = said(asking, "chat").await?;
+        ensure!(said.contains("one-2") && said.contains("That is done."), "{said}");
+    }
+
     /// From a terminal: a message, its answer, a question that the person allows, and the list.
     async fn a_person_talks_from_a_terminal(database) {
         let store = TestDatabase::create(database).await?;

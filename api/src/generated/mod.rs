@@ -163,7 +163,7 @@ pub const OPERATIONS: &[OperationInfo] = &[
         method: "POST",
         path: "/mobile/approval/{approval_id}/decision",
         surface: "mobile",
-        security: &[&["deviceToken"], &["signature"], &["deviceId"]],
+        security: &[&["deviceToken"], &["signature"], &["deviceId"], &[]],
         errors: mobile::DecideMobileApprovalErrors::CODES,
         idempotent: false,
         repeatable: true,

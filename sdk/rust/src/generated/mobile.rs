@@ -58,7 +58,12 @@ mod operations {
         id: "decideMobileApproval",
         method: Method::Post,
         path: "/mobile/approval/{approval_id}/decision",
-        security: &[Security::Scheme("deviceToken"), Security::Scheme("signature"), Security::Scheme("deviceId")],
+        security: &[
+            Security::Scheme("deviceToken"),
+            Security::Scheme("signature"),
+            Security::Scheme("deviceId"),
+            Security::All(&[]),
+        ],
         idempotent: false,
         repeatable: true,
     };
