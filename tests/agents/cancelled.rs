@@ -123,3 +123,19 @@ async fn a_cancelled_turn_of_acp_asks_nobody_and_leaves_nothing() -> Result<()> 
     scripted.agent.close().await;
     Ok(())
 }
+
+/// Whoever closes an agent may not have the time to see it through.
+#[tokio::test]
+async fn closing_that_is_broken_off_leaves_nothing_all_the_same() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let mut steps = claude_begins();
+    steps.push(json!({"child": listener.local_addr()?.to_string()}));
+    // It does not end by itself when its input does.
+    steps.push(json!({"pause": true}));
+    let mut scripted = Scripted::by("claude-code", &steps).await?;
+    scripted.agent.prompt("hi").await?;
+    let (child, _) = listener.accept().await?;
+    let closing = tokio::time::timeout(Duration::from_millis(100), scripted.agent.close());
+    ensure!(closing.await.is_err(), "it is closed already");
+    gone(child).await
+}

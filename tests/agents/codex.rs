@@ -22,7 +22,7 @@ async fn a_command_that_is_allowed() -> Result<()> {
         "status Thinking",
         "status Running a command",
         r#"call 1 Bash {"command":"/bin/bash -lc 'echo x > made.txt'","cwd":"/home/dev/project"}"#,
-        r#"asks 1 command Bash `/bin/bash -lc 'echo x > made.txt'` {"command":"/bin/bash -lc 'echo x > made.txt'","cwd":"/home/dev/project"}"#,
+        r#"asks 1 command Bash `/bin/bash -lc 'echo x > made.txt'` {"command":"/bin/bash -lc 'echo x > made.txt'","kind":"command","environmentId":"local","cwd":"/home/dev/project","commandActions":[{"type":"unknown","command":"echo x > made.txt"}]}"#,
         "done 1 ",
         "text all done",
         "end of text",

@@ -62,17 +62,20 @@ async fn an_end_in_the_middle_is_told_with_the_last_words() -> Result<()> {
 /// What the program started holds its output open, so that has no end.
 #[tokio::test]
 async fn an_end_is_told_although_something_holds_the_output_open() -> Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let mut steps = claude_begins();
-    let child = json!({"child": listener.local_addr()?.to_string()});
-    steps.extend([child, says(&claude_text("half a")), json!({"exit": 0})]);
-    let mut scripted = Scripted::by("claude-code", &steps).await?;
-    scripted.agent.prompt("hi").await?;
-    let _child = listener.accept().await?;
-    ensure!(scripted.next().await? == "text half a", "its text is lost");
-    let failure = tokio::time::timeout(Duration::from_secs(10), scripted.failure());
-    let (_, error) = failure.await.context("it never ends")??;
-    ensure!(matches!(error, AgentError::Ended { .. }), "{error}");
+    let claude = (claude_begins(), claude_text("half a"));
+    let acp = (acp_begins(), acp_text("half a"));
+    for (kind, (mut steps, text)) in [("claude-code", claude), ("acp", acp)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let child = json!({"child": listener.local_addr()?.to_string()});
+        steps.extend([child, says(&text), json!({"exit": 0})]);
+        let mut scripted = Scripted::by(kind, &steps).await?;
+        scripted.agent.prompt("hi").await?;
+        let _child = listener.accept().await?;
+        scripted.until("text half a").await?;
+        let failure = tokio::time::timeout(Duration::from_secs(10), scripted.failure());
+        let (_, error) = failure.await.context("it never ends")??;
+        ensure!(matches!(error, AgentError::Ended { .. }), "{error}");
+    }
     Ok(())
 }
 

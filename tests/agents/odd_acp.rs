@@ -35,7 +35,12 @@ async fn noise_is_left_out() -> Result<()> {
         json!({"raw": "\u{1b}[31mred\u{1b}[0m", "times": 100}),
         json!({"raw": "x".repeat(9 << 20)}),
         json!({"dir": "<", "msg": {"jsonrpc": "2.0", "method": "_x/new", "params": {}}, "times": 100}),
+        json!({"dir": "<", "msg": {"jsonrpc": "2.0", "method": "_x/new", "params": {"sessionId": "s"}}, "times": 100}),
         json!({"dir": "<", "msg": {"jsonrpc": "2.0", "id": 99, "result": {}}, "times": 100}),
+        // What the protocol's crate refuses before anybody sees it must not keep the next line from being read.
+        says(&json!({"jsonrpc": "2.0", "method": "$/cancel_request", "params": {"requestId": {"x": 1}}})),
+        says(&json!({"jsonrpc": "2.0", "method": "$/cancel_request", "params": {"requestId": 98}})),
+        says(&json!({"jsonrpc": "2.0", "id": 8, "method": "initialize", "params": {"protocolVersion": 1}})),
         says(&acp_update(&json!({"sessionUpdate": "from_the_future", "anything": [1]}))),
         says(&acp_update(&json!({"sessionUpdate": "agent_message_chunk", "content": {"type": "hologram"}}))),
         says(&acp_update(&json!({"sessionUpdate": "tool_call"}))),

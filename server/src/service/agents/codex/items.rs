@@ -121,11 +121,12 @@ pub(super) fn change_question(cwd: &Path, approval: Approval, changes: &[Change]
     Question { tool_use_id: Some(item_id), tool_name: APPLY_PATCH.to_owned(), command, kind: "edit".to_owned(), input }
 }
 
+/// What a question says that is not about what would be done: where it belongs, and answers that are not given.
+const BESIDE: [&str; 5] = ["threadId", "turnId", "startedAtMs", "availableDecisions", "proposedExecpolicyAmendment"];
+
 /// All that a question says of what would be done. Two questions about one item differ in nothing else.
 fn evidence(known: [(&str, Value); 2], mut more: Map<String, Value>) -> JsonObject {
-    for name in ["threadId", "turnId", "startedAtMs"] {
-        more.remove(name);
-    }
+    more.retain(|name, _| !BESIDE.contains(&name.as_str()));
     let known = known.into_iter().map(|(name, value)| (name.to_owned(), value));
     JsonObject(known.chain(more).filter(|(_, value)| !value.is_null()).collect())
 }
