@@ -1,5 +1,6 @@
 //! Chats: what is said in them, who hears it, and who is refused. Whole conversations are in `spec/examples/sockets/chats`.
 
+mod holding;
 mod refusals;
 mod resuming;
 

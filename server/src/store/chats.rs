@@ -104,17 +104,19 @@ pub async fn hold<C: ConnectionTrait>(
     Ok(done.rows_affected == 1)
 }
 
-/// Keeps every chat that `server` has until `until`, and returns them, with whether each is deleted.
+/// Keeps those of these chats that `server` has until `until`, and returns them, with whether each is deleted.
 ///
 /// # Errors
 /// If the database can't be reached.
 pub async fn keep<C: ConnectionTrait>(
     connection: &C,
     server: Uuid,
+    ids: &[Uuid],
     until: i64,
 ) -> Result<Vec<(Uuid, bool)>, StoreError> {
     let kept = chat::Entity::update_many()
         .col_expr(chat::Column::HeldUntil, Expr::value(until))
+        .filter(chat::Column::Id.is_in(ids.iter().copied()))
         .filter(chat::Column::HeldBy.eq(server))
         .exec_with_returning(connection)
         .await?;

@@ -53,7 +53,7 @@ pub(super) struct Desk {
     pub(super) gone: CancellationToken,
     /// Another server may have the chat.
     pub(super) lost: CancellationToken,
-    /// Whether this server has had the chat: before that, it can't be lost.
+    /// Whether this server has the chat: otherwise it can't be lost.
     pub(super) is_held: AtomicBool,
     turn: Mutex<CurrentTurn>,
 }
@@ -81,6 +81,15 @@ impl Desk {
         *self.turn.lock() = CurrentTurn::default();
     }
 
+    /// Gives up a chat that this server had.
+    fn lose(&self, chat_id: Uuid) {
+        // It may have let go of the chat just now.
+        if self.is_held.load(Ordering::Acquire) {
+            tracing::warn!(%chat_id, "another server may have this chat; its agent is ended here");
+            self.lost.cancel();
+        }
+    }
+
     fn cancel(&self, turn_id: Uuid) {
         let mut turn = self.turn.lock();
         match &turn.current {
@@ -95,14 +104,10 @@ impl Desks {
         self.desks.get(&chat_id).map(|desk| desk.clone())
     }
 
-    /// Gives up those chats that this server has had.
-    fn lose(&self, is_lost: impl Fn(Uuid) -> bool) {
-        for desk in &self.desks {
-            if desk.is_held.load(Ordering::Acquire) && is_lost(*desk.key()) {
-                tracing::warn!(chat_id = %desk.key(), "another server may have this chat; its agent is ended here");
-                desk.lost.cancel();
-            }
-        }
+    /// The desks whose chats this server has.
+    fn held(&self) -> HashMap<Uuid, Arc<Desk>> {
+        let held = self.desks.iter().filter(|desk| desk.is_held.load(Ordering::Acquire));
+        held.map(|desk| (*desk.key(), desk.value().clone())).collect()
     }
 
     pub(super) fn clear(&self, chat_id: Uuid) {
@@ -213,7 +218,7 @@ pub async fn tend(chats: Chats) {
             Err(error) => tracing::warn!(%error, "could not look after the chats; will try again"),
         }
         if renewed.elapsed() > DOUBTFUL {
-            chats.0.desks.lose(|_| true);
+            chats.0.desks.held().iter().for_each(|(chat_id, desk)| desk.lose(*chat_id));
         }
         tokio::select! {
             () = clock.sleep_until(clock.now() + RENEWED) => {}
@@ -239,25 +244,34 @@ impl Chats {
 
     async fn look_around(&self) -> Result<(), ApiError> {
         let (server, now) = (self.0.server, self.0.clock.now());
-        let Desks { desks, .. } = &self.0.desks;
-        let here: Vec<Uuid> = desks.iter().map(|desk| *desk.key()).collect();
-        if !here.is_empty() {
+        // As it is before: a desk that takes its chat meanwhile may not be among those that are kept, and has lost nothing.
+        let held = self.0.desks.held();
+        if !held.is_empty() {
+            // Only those: what nobody here works on runs out, whatever became of its desk.
+            let ids: Vec<Uuid> = held.keys().copied().collect();
             let kept = self.0.log.transact(None, move |work: &mut Work<'_>| {
+                let ids = ids.clone();
                 Box::pin(async move {
-                    chats::keep(work.tx().connection(), server, now + HELD).await.map_err(ApiError::from)
+                    chats::keep(work.tx().connection(), server, &ids, now + HELD).await.map_err(ApiError::from)
                 })
             });
             let kept: HashMap<Uuid, bool> = kept.await?.into_iter().collect();
-            self.0.desks.lose(|chat_id| here.contains(&chat_id) && !kept.contains_key(&chat_id));
-            // What may not have been told.
-            for (chat_id, _) in kept.iter().filter(|(_, deleted)| **deleted) {
-                let _ = self.0.desks.find(*chat_id).map(|desk| desk.gone.cancel());
+            for (chat_id, desk) in &held {
+                match kept.get(chat_id) {
+                    None => desk.lose(*chat_id),
+                    Some(true) => desk.gone.cancel(),
+                    Some(false) => {}
+                }
             }
+            // What may not have been told.
             let kept: Vec<Uuid> = kept.into_keys().collect();
             for (chat_id, turn_id) in turns::ending(self.0.store.reader(), &kept).await? {
-                let _ = self.0.desks.find(chat_id).map(|desk| desk.cancel(turn_id));
+                let _ = held.get(&chat_id).map(|desk| desk.cancel(turn_id));
             }
-            desks.iter().for_each(|desk| desk.bell.notify_one());
+            // Whoever is rung writes, so only where something waits.
+            for (chat_id, (_, queued)) in turns::open(self.0.store.reader(), &kept).await? {
+                let _ = held.get(&chat_id).filter(|_| queued > 0).map(|desk| desk.bell.notify_one());
+            }
         }
         let unattended = turns::unattended(self.0.store.reader(), now, now - RENEWED, UNATTENDED).await?;
         unattended.into_iter().for_each(|chat_id| self.wake(chat_id));

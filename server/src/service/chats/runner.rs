@@ -63,6 +63,7 @@ pub(super) async fn run(chats: Chats, chat_id: Uuid, desk: Arc<Desk>) {
             None => tokio::select! {
                 seat = chats.0.seats.take() => Some(seat),
                 () = desk.gone.cancelled() => continue,
+                () = desk.lost.cancelled() => continue,
                 () = leaving.cancelled() => continue,
             },
         };
@@ -97,6 +98,7 @@ pub(super) async fn run(chats: Chats, chat_id: Uuid, desk: Arc<Desk>) {
     if let Some((Seated { agent, .. }, _)) = seated.take() {
         agent.close().await;
     }
+    desk.is_held.store(false, Ordering::Release);
     if holds && let Err(error) = chats.let_go(chat_id).await {
         tracing::debug!(%chat_id, %error, "could not let go of a chat; others wait until its time is up");
     }
