@@ -30,6 +30,9 @@ const RENEWED: i64 = 3_000;
 /// After so long without being renewed, what is held counts as lost: earlier than another server may take it.
 const DOUBTFUL: Duration = Duration::from_secs(12);
 
+/// What an attempt to renew it gets in any case, so that a machine that stood still asks before it gives up.
+const LATE: Duration = Duration::from_secs(1);
+
 /// Chats that nobody attends to, taken up at once.
 const UNATTENDED: u64 = 1_000;
 
@@ -213,11 +216,15 @@ pub async fn tend(chats: Chats) {
     let clock = chats.0.clock.clone();
     let mut renewed = Instant::now();
     loop {
-        match chats.look_around().await {
-            Ok(()) => renewed = Instant::now(),
-            Err(error) => tracing::warn!(%error, "could not look after the chats; will try again"),
+        // What is held is held from here on, however long the database takes to say so. It may hang: the clock decides.
+        let begun = Instant::now();
+        let until = (renewed + DOUBTFUL).max(begun + LATE);
+        match tokio::time::timeout_at(until.into(), chats.look_around()).await {
+            Ok(Ok(())) => renewed = begun,
+            Ok(Err(error)) => tracing::warn!(%error, "could not look after the chats; will try again"),
+            Err(_) => tracing::warn!("could not look after the chats in time; will try again"),
         }
-        if renewed.elapsed() > DOUBTFUL {
+        if renewed.elapsed() >= DOUBTFUL {
             chats.0.desks.held().iter().for_each(|(chat_id, desk)| desk.lose(*chat_id));
         }
         tokio::select! {
