@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::Chats;
 use super::desk::{Desk, HELD};
 use super::event::ChatEvent;
-use super::seats::Seat;
+use super::seats::{Seat, Wish};
 use super::turn::{Ended, Performance};
 use crate::log::Work;
 use crate::service::agents::Agent;
@@ -53,6 +53,7 @@ pub(super) async fn run(chats: Chats, chat_id: Uuid, desk: Arc<Desk>) {
     let idle = i64::try_from(chats.0.limits.idle.as_millis()).unwrap_or(i64::MAX);
     // From the end of the last turn on, whatever else rings meanwhile.
     let mut idle_until = i64::MAX;
+    let mut wish: Option<Wish> = None;
     let ended = |desk: &Desk| leaving.is_cancelled() || desk.gone.is_cancelled() || desk.lost.is_cancelled();
     let holds = loop {
         if ended(&desk) {
@@ -89,14 +90,19 @@ pub(super) async fn run(chats: Chats, chat_id: Uuid, desk: Arc<Desk>) {
         tokio::select! {
             () = desk.bell.notified() => {}
             () = clock.sleep_until(until) => if until == idle_until { break true },
-            () = chats.0.seats.wanted(), if seated.is_some() => break true,
+            wanted = chats.0.seats.wanted(), if seated.is_some() => {
+                wish = Some(wanted);
+                break true;
+            }
             () = desk.gone.cancelled() => {}
             () = desk.lost.cancelled() => {}
             () = leaving.cancelled() => {}
         }
     };
-    if let Some((Seated { agent, .. }, _)) = seated.take() {
+    if let Some((Seated { agent, .. }, seat)) = seated.take() {
         agent.close().await;
+        // Who wished for it may be gone; then it is free.
+        let _ = wish.map(|wish| wish.send(seat));
     }
     desk.is_held.store(false, Ordering::Release);
     if holds && let Err(error) = chats.let_go(chat_id).await {
