@@ -123,12 +123,14 @@ pub async fn keep<C: ConnectionTrait>(
     Ok(kept.into_iter().map(|chat| (chat.id, chat.deleted_at.is_some())).collect())
 }
 
-/// Whether `server` has this chat.
+/// Whether `server` has this chat; it stays so until the transaction ends, because nobody else can take it before.
 ///
 /// # Errors
 /// If the database can't be reached.
 pub async fn is_held<C: ConnectionTrait>(connection: &C, id: Uuid, server: Uuid) -> Result<bool, StoreError> {
-    Ok(chat::Entity::find_by_id(id).filter(chat::Column::HeldBy.eq(server)).one(connection).await?.is_some())
+    let mine = chat::Entity::find_by_id(id).filter(chat::Column::HeldBy.eq(server));
+    // Exclusively, since whoever asks may change the chat as well.
+    Ok(mine.lock_exclusive().one(connection).await?.is_some())
 }
 
 /// Gives a chat that `server` has to whoever wants it.

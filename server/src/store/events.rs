@@ -236,6 +236,28 @@ pub async fn of_kinds<C: ConnectionTrait>(
     Ok(page)
 }
 
+/// The place of an event, if it is among the newest `newest` of its stream: ids have no index.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn find_new<C: ConnectionTrait>(
+    connection: &C,
+    stream: &str,
+    id: Uuid,
+    newest: i64,
+) -> Result<Option<i64>, StoreError> {
+    let Some(stream) = streams::find(connection, stream).await? else { return Ok(None) };
+    Ok(event::Entity::find()
+        .select_only()
+        .column(event::Column::Seq)
+        .filter(event::Column::StreamId.eq(stream.id))
+        .filter(event::Column::Seq.gt(stream.last_seq - newest))
+        .filter(event::Column::Id.eq(id))
+        .into_tuple()
+        .one(connection)
+        .await?)
+}
+
 /// The last events of these kinds in a stream up to `seq`, the last one first, as far as `bytes` of payloads go; and whether
 /// they are all.
 ///
@@ -249,7 +271,7 @@ pub async fn last_of_kinds<C: ConnectionTrait>(
     bytes: usize,
 ) -> Result<(Vec<EventRow>, bool), StoreError> {
     let Some(stream) = streams::find(connection, stream).await? else { return Ok((Vec::new(), true)) };
-    let (mut found, mut taken, mut before) = (Vec::new(), 0, seq + 1);
+    let (mut found, mut taken, mut before) = (Vec::new(), 0, seq.saturating_add(1));
     loop {
         let rows = event::Entity::find()
             .filter(event::Column::StreamId.eq(stream.id))

@@ -3,6 +3,7 @@
 use sea_orm::{ConnectionTrait, EntityTrait, QueryTrait, sea_query::SqliteQueryBuilder};
 
 use super::entity;
+use super::events::{self, NewEvent};
 use super::{SqliteSync, Store, StoreOptions};
 
 async fn store() -> Store {
@@ -57,4 +58,26 @@ async fn migrating_again_changes_nothing() {
         store.close().await;
     }
     std::fs::remove_dir_all(directory).expect("it goes");
+}
+
+#[tokio::test]
+async fn a_new_event_is_found_by_its_id() {
+    let store = store().await;
+    let event = |number| NewEvent {
+        stream: "chats/1".to_owned(),
+        id: uuid::Uuid::from_u128(number),
+        kind: "turn".to_owned(),
+        created_at: 0,
+        happened_at: None,
+        payload: "{}".to_owned(),
+    };
+    let tx = store.begin().await.expect("a transaction");
+    let connection = tx.connection();
+    let appended: Vec<NewEvent> = (1..=5).map(event).collect();
+    events::append(connection, &appended.iter().collect::<Vec<_>>()).await.expect("they are appended");
+    for (number, newest, place) in [(5, 1, Some(5)), (3, 3, Some(3)), (2, 3, None), (6, 5, None)] {
+        let id = uuid::Uuid::from_u128(number);
+        let found = events::find_new(connection, "chats/1", id, newest).await.expect("it answers");
+        assert_eq!(found, place, "{number} among the newest {newest}");
+    }
 }

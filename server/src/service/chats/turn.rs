@@ -21,6 +21,7 @@ use crate::log::Work;
 use crate::service::agents::update::{Outcome, Progress, TurnEnd, Update};
 use crate::service::agents::{AgentError, clipped};
 use crate::store::chats::{self, ChatRow};
+use crate::store::events;
 use crate::store::turns::TurnRow;
 
 /// Text that is announced at once, in bytes: what an agent says while the last piece is announced goes together.
@@ -44,6 +45,9 @@ const INPUT: usize = 64 << 10;
 
 /// Before it tries again to write down what an agent told, in milliseconds.
 const PAUSE: i64 = 500;
+
+/// So many events at most come after one whose writing was not answered, until it is tried again.
+const NEW: i64 = 1_000;
 
 /// How a turn ended.
 #[derive(Debug, Clone)]
@@ -325,16 +329,22 @@ impl Chats {
     /// Appends an event to a chat that this server has. Waits for a database that is away; gives up what it refuses.
     pub(super) async fn record(&self, desk: &Desk, chat_id: Uuid, event: ChatEvent) {
         let (clock, server) = (&self.0.clock, self.0.server);
+        let event = event.of(chat_id, clock.now());
+        let mut again = false;
         loop {
-            let (event, now) = (event.of(chat_id, clock.now()), clock.now());
+            let event = event.clone();
             let appended = self.0.log.transact(None, move |work: &mut Work<'_>| {
                 let event = event.clone();
                 Box::pin(async move {
-                    let held = chats::is_held(work.tx().connection(), chat_id, server).await?;
-                    if held {
+                    let connection = work.tx().connection();
+                    if !chats::is_held(connection, chat_id, server).await? {
+                        return Ok(false);
+                    }
+                    // An attempt that was not answered may have been written all the same.
+                    if !again || events::find_new(connection, &event.stream, event.id, NEW).await?.is_none() {
                         work.append(vec![event]).await?;
                     }
-                    Ok::<_, ApiError>(held)
+                    Ok::<_, ApiError>(true)
                 })
             });
             match appended.await {
@@ -351,12 +361,21 @@ impl Chats {
                     tracing::warn!(%chat_id, %error, "could not write down what an agent told; will try again");
                 }
             }
-            tokio::select! {
-                () = clock.sleep_until(now + PAUSE) => {}
-                () = self.0.desks.leaving.cancelled() => return,
-                () = desk.lost.cancelled() => return,
-                () = desk.gone.cancelled() => return,
+            again = true;
+            if !self.pause(desk).await {
+                return;
             }
+        }
+    }
+
+    /// Waits before something is tried again. `false`: it is not to be tried any more.
+    pub(super) async fn pause(&self, desk: &Desk) -> bool {
+        let clock = &self.0.clock;
+        tokio::select! {
+            () = clock.sleep_until(clock.now() + PAUSE) => true,
+            () = self.0.desks.leaving.cancelled() => false,
+            () = desk.lost.cancelled() => false,
+            () = desk.gone.cancelled() => false,
         }
     }
 }
