@@ -19,8 +19,9 @@ use crate::service::approvals::{self, Asked, Waited};
 use crate::store::chats::ChatRow;
 use crate::store::workspaces::Scope;
 
-/// How long one wait lasts, in seconds; there is another one as long as the approval is pending.
+/// How long one wait lasts, in seconds; there is another one as long as the approval is pending, after so many milliseconds.
 const WAIT: u64 = 3_600;
+const PAUSE: i64 = 1_000;
 
 /// Characters of a command and of names that an approval takes.
 const COMMAND: usize = 60_000;
@@ -67,26 +68,17 @@ impl Asking {
         question: Question,
         waits: &mut oneshot::Sender<Answer>,
     ) -> Result<(Answer, Option<Uuid>), ApiError> {
-        let (approvals, turn_id) = (&self.chats.0.approvals, self.turn_id);
+        let turn_id = self.turn_id;
         let (tool_name, command) = (cut(&question.tool_name, NAME), cut(&question.command, COMMAND));
         let Asked { approval_id, expires_at, .. } = self.request(question).await?;
         let asked = ChatEvent::ApprovalRequest { turn_id, approval_id, tool_name, command, expires_at };
         self.chats.record(&self.desk, self.chat.id, asked).await;
-        let waited = loop {
-            let wait = async { Ok::<_, ApiError>(approvals.wait(&Scope::All, approval_id, WAIT).await?.end().await) };
-            let waited = tokio::select! {
-                biased;
-                () = self.cancel.cancelled() => self.withdraw(approval_id).await?,
-                // The agent does not want to know any more.
-                () = waits.closed() => self.withdraw(approval_id).await?,
-                waited = wait => waited?,
-            };
-            if waited.status != approvals::PENDING {
-                break waited;
-            }
-            if self.chats.0.desks.leaving.is_cancelled() {
-                break self.withdraw(approval_id).await?;
-            }
+        let waited = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => self.withdraw(approval_id).await?,
+            // The agent does not want to know any more.
+            () = waits.closed() => self.withdraw(approval_id).await?,
+            waited = self.wait(approval_id) => waited,
         };
         let status = waited.status.parse().unwrap_or(ApprovalStatus::Expired);
         let resolved = ChatEvent::ApprovalResolved { turn_id, approval_id, status, note: waited.note.clone() };
@@ -127,16 +119,39 @@ impl Asking {
         }
     }
 
+    /// Waits until the approval has ended.
+    async fn wait(&self, approval_id: Uuid) -> Waited {
+        let Chats(parts) = &self.chats;
+        loop {
+            match parts.approvals.wait(&Scope::All, approval_id, WAIT).await {
+                Ok(waiting) => {
+                    let waited = waiting.end().await;
+                    if waited.status != approvals::PENDING {
+                        return waited;
+                    }
+                }
+                Err(error) => tracing::warn!(%approval_id, %error, "could not wait for an answer; will try again"),
+            }
+            // A wait ends at once when the server shuts down, which the turn may learn a little later.
+            parts.clock.sleep_until(parts.clock.now() + PAUSE).await;
+        }
+    }
+
     /// Takes the question back; a person may have been faster.
     async fn withdraw(&self, approval_id: Uuid) -> Result<Waited, ApiError> {
         let approvals = &self.chats.0.approvals;
-        let reason = Some("The turn is over.".to_owned());
-        match approvals.withdraw(&Scope::All, approval_id, reason, None).await {
-            Ok(row) => Ok(row.into()),
-            Err(error) if error.code == ErrorCode::ApprovalConflict => {
-                Ok(approvals.get(&Scope::All, approval_id).await?.into())
+        loop {
+            let reason = Some("The turn is over.".to_owned());
+            let withdrawn = match approvals.withdraw(&Scope::All, approval_id, reason, None).await {
+                Err(error) if error.code == ErrorCode::ApprovalConflict => {
+                    approvals.get(&Scope::All, approval_id).await
+                }
+                withdrawn => withdrawn,
+            };
+            match withdrawn {
+                Err(error) if error.code == ErrorCode::Unavailable && self.chats.pause(&self.desk).await => {}
+                withdrawn => return Ok(withdrawn?.into()),
             }
-            Err(error) => Err(error),
         }
     }
 }

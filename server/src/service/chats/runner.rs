@@ -123,12 +123,16 @@ impl Chats {
             self.0.log.transact(None, move |work: &mut Work<'_>| Box::pin(next_turn(work, chat_id, server, now)));
         let (next, interrupted) = taken.await?;
         for turn_id in interrupted {
-            // Nobody would act on the answers any more. What can't be taken back now expires.
-            if let Err(error) = self.0.approvals.withdraw_all_of(turn_id).await {
-                tracing::warn!(%turn_id, %error, "could not take back what an interrupted turn asked");
-            }
+            self.withdraw_all_of(turn_id).await;
         }
         Ok(next)
+    }
+
+    /// Takes back what a turn that is over has asked: nobody would act on the answers. What can't be taken back expires.
+    pub(super) async fn withdraw_all_of(&self, turn_id: Uuid) {
+        if let Err(error) = self.0.approvals.withdraw_all_of(turn_id).await {
+            tracing::warn!(%turn_id, %error, "could not take back what a turn asked");
+        }
     }
 
     async fn let_go(&self, chat_id: Uuid) -> Result<(), ApiError> {
@@ -158,7 +162,11 @@ impl Chats {
         // A turn that is over must be known to be over: nothing else of the chat goes on before.
         while !desk.lost.is_cancelled() {
             match self.finish(&chat, &turn, &ended, took).await {
-                Ok(()) => break,
+                Ok(()) => {
+                    // Each question is taken back by itself, unless the database failed in the middle of it.
+                    self.withdraw_all_of(turn.id).await;
+                    break;
+                }
                 Err(error) => tracing::warn!(chat_id = %chat.id, %error, "could not end a turn; will try again"),
             }
             let clock = &self.0.clock;
