@@ -41,10 +41,10 @@ impl FanOut {
     }
 
     /// Sends an event that is not kept to those who follow its stream, after everything that was committed before. It is
-    /// lost if too much waits.
-    pub(super) fn announce(&self, event: NewEvent) {
-        if self.tails.is_followed(&event.stream) {
-            let _ = self.batches.try_send(Batch::Announced(event));
+    /// lost if too much waits, and not made if nobody follows.
+    pub(super) fn announce(&self, stream: &str, event: impl FnOnce() -> NewEvent) {
+        if self.tails.is_followed(stream) {
+            let _ = self.batches.try_send(Batch::Announced(event()));
         }
     }
 }

@@ -266,9 +266,9 @@ impl Log {
     }
 
     /// Sends an event to those of this server who follow its stream now, after what was committed before. It is not kept, has
-    /// no place, and is lost where too much waits.
-    pub fn announce(&self, event: NewEvent) {
-        self.fan_out.announce(event);
+    /// no place, and is lost where too much waits. `event` makes it if somebody follows.
+    pub fn announce(&self, stream: &str, event: impl FnOnce() -> NewEvent) {
+        self.fan_out.announce(stream, event);
     }
 
     /// How many readers follow each stream whose name begins with `prefix`, on this server.

@@ -206,7 +206,7 @@ async fn what_is_announced_reaches_those_who_listen_and_is_not_kept() {
     reader.follow("channels/metrics", Start::Now);
     assert!(matches!(reader.next().await, Ok(Item::Synced { seq: 0, .. })));
     assert_eq!(log.followers("channels/"), [("channels/metrics".to_owned(), 1)]);
-    log.announce(NewEvent {
+    log.announce("channels/metrics", || NewEvent {
         stream: "channels/metrics".into(),
         id: Uuid::now_v7(),
         kind: "metric.update".into(),

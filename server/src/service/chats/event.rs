@@ -30,13 +30,16 @@ pub enum ChatEvent {
         message_id: Uuid,
         content: String,
     },
-    /// A piece of a message, from byte `offset` on; stored, the whole message.
+    /// A piece of a message, from byte `offset` on; stored, the whole message. What the agent did before has its place up to
+    /// `after`, which only pieces have.
     AssistantMessage {
         turn_id: Uuid,
         message_id: Uuid,
         content: String,
         #[serde(default)]
         offset: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<i64>,
     },
     AgentThought {
         turn_id: Uuid,

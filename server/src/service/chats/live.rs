@@ -8,7 +8,14 @@ const LONGEST: usize = 64 << 10;
 
 /// The unfinished message of a chat.
 #[derive(Debug, Default)]
-pub(super) struct Live(Mutex<Option<Saying>>);
+pub(super) struct Live(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    saying: Option<Saying>,
+    /// What the agent did is stored up to here.
+    stored: i64,
+}
 
 /// A message as far as it has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,26 +23,35 @@ pub struct Saying {
     pub turn_id: Uuid,
     pub message_id: Uuid,
     pub text: String,
+    /// The place that it comes after: everything that the agent did before is stored up to here.
+    pub after: i64,
 }
 
 impl Live {
-    /// Adds a piece, and lets `tell` announce it: with the message's id and where in it the piece belongs. Whoever looks
-    /// gets it either in the message or announced afterwards. Says whether the message is long enough.
-    pub(super) fn add(&self, turn_id: Uuid, piece: &str, tell: impl FnOnce(Uuid, u64)) -> bool {
-        let mut saying = self.0.lock();
-        let saying = saying.get_or_insert_with(|| Saying { turn_id, message_id: Uuid::now_v7(), text: String::new() });
-        tell(saying.message_id, saying.text.len() as u64);
+    /// Adds a piece, and lets `tell` announce it, which sees the message as it was before. Whoever looks gets the piece either
+    /// in the message or announced afterwards. Says whether the message is long enough.
+    pub(super) fn add(&self, turn_id: Uuid, piece: &str, tell: impl FnOnce(&Saying)) -> bool {
+        let State { saying, stored } = &mut *self.0.lock();
+        let new = || Saying { turn_id, message_id: Uuid::now_v7(), text: String::new(), after: *stored };
+        let saying = saying.get_or_insert_with(new);
+        tell(saying);
         saying.text.push_str(piece);
         saying.text.len() >= LONGEST
     }
 
     /// What has been said so far.
     pub(super) fn look(&self) -> Option<Saying> {
-        self.0.lock().clone()
+        self.0.lock().saying.clone()
+    }
+
+    /// Something that the agent did is stored at this place: what it begins to say from now on comes after it.
+    pub(super) fn stored(&self, seq: i64) {
+        let stored = &mut self.0.lock().stored;
+        *stored = seq.max(*stored);
     }
 
     /// It is stored now, or will never be.
     pub(super) fn clear(&self) {
-        *self.0.lock() = None;
+        self.0.lock().saying = None;
     }
 }

@@ -246,13 +246,14 @@ impl Chats {
         self.0.desks.find(id)?.live.look()
     }
 
-    /// The last message of the agent up to `seq`: what a client that is there has.
+    /// Where the agent's last message up to `seq` is; 0 if there is none.
     ///
     /// # Errors
     /// If the database can't be reached.
-    pub async fn last_said(&self, id: Uuid, seq: i64) -> Result<Option<EventRow>, ApiError> {
+    pub async fn last_said(&self, id: Uuid, seq: i64) -> Result<i64, ApiError> {
         let (reader, stream) = (self.0.store.reader(), chat_stream(id));
-        Ok(events::last_of_kinds(reader, &stream, &event::MESSAGES[1..], seq, 0).await?.0.into_iter().next())
+        let (last, _) = events::last_of_kinds(reader, &stream, &event::MESSAGES[1..], seq, 0).await?;
+        Ok(last.first().map_or(0, |row| row.seq))
     }
 
     /// Fails unless the caller may see the chat.

@@ -36,7 +36,8 @@ pub(super) struct Seated {
 
 /// What there is to do.
 enum Next {
-    Turn(Box<(ChatRow, TurnRow)>),
+    /// A turn, and the place at which it begins.
+    Turn(Box<(ChatRow, TurnRow)>, i64),
     /// Nothing for now.
     Nothing,
     /// Another server does it.
@@ -69,8 +70,9 @@ pub(super) async fn run(chats: Chats, chat_id: Uuid, desk: Arc<Desk>) {
             },
         };
         let until = match chats.next_turn(chat_id).await {
-            Ok(Next::Turn(next)) => {
+            Ok(Next::Turn(next, begins)) => {
                 desk.is_held.store(true, Ordering::Release);
+                desk.live.stored(begins);
                 let (chat, turn) = *next;
                 let (agent, seat) = seated.take().map_or((None, seat), |(agent, seat)| (Some(agent), Some(seat)));
                 let agent = chats.work_on(chat, turn, &desk, agent).await;
@@ -254,8 +256,9 @@ async fn next_turn(work: &mut Work<'_>, chat_id: Uuid, server: Uuid, now: i64) -
     turns::advance(connection, turn.id, ("queued", "running"), None, now).await?;
     runs::mark(work, &milestone(&chat, &turn, "RUN_STARTED", None), now).await?;
     let event = ChatEvent::Turn { turn_id: turn.id, status: ChatTurnStatus::Running, error: None };
-    work.append(vec![event.of(chat_id, now)]).await?;
-    Ok((Next::Turn(Box::new((chat, turn))), interrupted))
+    let placed = work.append(vec![event.of(chat_id, now)]).await?;
+    let begins = placed.first().map_or(0, |event| event.seq);
+    Ok((Next::Turn(Box::new((chat, turn)), begins), interrupted))
 }
 
 /// Ends a turn that runs, if it still does.

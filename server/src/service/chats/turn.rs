@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::desk::Desk;
-use super::event::{ChatEvent, PlanStep};
+use super::event::{ChatEvent, PlanStep, chat_stream};
 use super::runner::Seated;
 use super::{Chats, question};
 use crate::log::Work;
@@ -73,6 +73,7 @@ pub(super) struct Performance<'p> {
     chat: &'p ChatRow,
     turn: &'p TurnRow,
     desk: &'p Arc<Desk>,
+    stream: String,
     /// Somebody wants the turn to end.
     cancel: CancellationToken,
     questions: JoinSet<()>,
@@ -88,7 +89,8 @@ impl<'p> Performance<'p> {
         desk: &'p Arc<Desk>,
         cancel: CancellationToken,
     ) -> Self {
-        Self { chats, chat, turn, desk, cancel, questions: JoinSet::new(), open: Arc::default() }
+        let stream = chat_stream(chat.id);
+        Self { chats, chat, turn, desk, stream, cancel, questions: JoinSet::new(), open: Arc::default() }
     }
 
     /// Works on it to its end. The agent stays seated if it can go on with another turn.
@@ -237,9 +239,12 @@ impl<'p> Performance<'p> {
         let turn_id = self.turn.id;
         while !text.is_empty() {
             let (piece, rest) = text.split_at(text.floor_char_boundary(PIECE.min(text.len())));
-            let long = self.desk.live.add(turn_id, piece, |message_id, offset| {
-                let content = piece.to_owned();
-                self.announce(&ChatEvent::AssistantMessage { turn_id, message_id, content, offset });
+            let long = self.desk.live.add(turn_id, piece, |saying| {
+                self.announce(|| {
+                    let super::Saying { message_id, after, .. } = *saying;
+                    let (content, offset) = (piece.to_owned(), saying.text.len() as u64);
+                    ChatEvent::AssistantMessage { turn_id, message_id, content, offset, after: Some(after) }
+                });
             });
             if long {
                 self.flush().await;
@@ -251,15 +256,15 @@ impl<'p> Performance<'p> {
     /// Stores what was said as a message.
     async fn flush(&self) {
         if let Some(saying) = self.desk.live.look() {
-            let super::Saying { turn_id, message_id, text } = saying;
-            self.record(ChatEvent::AssistantMessage { turn_id, message_id, content: text, offset: 0 }).await;
+            let super::Saying { turn_id, message_id, text: content, .. } = saying;
+            self.record(ChatEvent::AssistantMessage { turn_id, message_id, content, offset: 0, after: None }).await;
             self.desk.live.clear();
         }
     }
 
     fn status(&self, message: &str) {
         let message = clipped(message.to_owned(), LINE);
-        self.announce(&ChatEvent::AgentStatus { turn_id: self.turn.id, message });
+        self.announce(|| ChatEvent::AgentStatus { turn_id: self.turn.id, message });
     }
 
     async fn tell(&mut self, update: Update, cwd: &Path) {
@@ -268,7 +273,7 @@ impl<'p> Performance<'p> {
             Update::Status(message) => return self.status(&message),
             Update::Thought(content) => {
                 let content = clipped(content, THOUGHT);
-                return self.announce(&ChatEvent::AgentThought { turn_id, content });
+                return self.announce(|| ChatEvent::AgentThought { turn_id, content });
             }
             Update::EndOfText => return self.flush().await,
             // Dropped, it counts as withdrawn.
@@ -316,8 +321,8 @@ impl<'p> Performance<'p> {
         self.record(event).await;
     }
 
-    fn announce(&self, event: &ChatEvent) {
-        self.chats.0.log.announce(event.of(self.chat.id, self.chats.0.clock.now()));
+    fn announce(&self, event: impl FnOnce() -> ChatEvent) {
+        self.chats.0.log.announce(&self.stream, || event().of(self.chat.id, self.chats.0.clock.now()));
     }
 
     async fn record(&self, event: ChatEvent) {
@@ -338,22 +343,19 @@ impl Chats {
                 Box::pin(async move {
                     let connection = work.tx().connection();
                     if !chats::is_held(connection, chat_id, server).await? {
-                        return Ok(false);
+                        return Ok(None);
                     }
                     // An attempt that was not answered may have been written all the same.
-                    if !again || events::find_new(connection, &event.stream, event.id, NEW).await?.is_none() {
-                        work.append(vec![event]).await?;
+                    if again && let Some(seq) = events::find_new(connection, &event.stream, event.id, NEW).await? {
+                        return Ok(Some(seq));
                     }
-                    Ok::<_, ApiError>(true)
+                    let placed = work.append(vec![event]).await?;
+                    Ok::<_, ApiError>(placed.first().map(|event| event.seq))
                 })
             });
             match appended.await {
-                Ok(held) => {
-                    if !held {
-                        desk.lost.cancel();
-                    }
-                    return;
-                }
+                Ok(Some(seq)) => return desk.live.stored(seq),
+                Ok(None) => return desk.lost.cancel(),
                 Err(error) if error.code == ErrorCode::Internal => {
                     return tracing::error!(%chat_id, %error, "what an agent told can't be written down");
                 }

@@ -48,7 +48,7 @@ pub async fn tell_metrics(hub: Hub) {
         let mut latest = hub.0.latest_metrics.lock().await;
         match hub.take_metrics().await {
             Ok(event) => {
-                hub.0.log.announce((*event.event).clone());
+                hub.0.log.announce(&stream, || (*event.event).clone());
                 *latest = Some(event);
             }
             Err(error) => tracing::warn!(%error, "could not take the hub's figures; will try again"),

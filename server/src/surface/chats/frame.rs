@@ -19,7 +19,7 @@ pub(super) fn told(chat_id: Uuid, event: ChatEvent, seq: i64) -> ChatsServerMess
         ChatEvent::UserMessage { turn_id, message_id, content } => {
             Told::UserMessage(types::ChatUserMessage { content, chat_id, turn_id, message_id, seq: place })
         }
-        ChatEvent::AssistantMessage { turn_id, message_id, content, offset } => {
+        ChatEvent::AssistantMessage { turn_id, message_id, content, offset, .. } => {
             let seq = (seq > 0).then_some(place);
             Told::AssistantMessage(types::ChatAssistantMessage { content, chat_id, turn_id, message_id, offset, seq })
         }

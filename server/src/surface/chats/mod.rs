@@ -4,6 +4,7 @@ mod frame;
 mod operations;
 mod session;
 mod socket;
+mod told;
 
 pub(super) use operations::ChatsSurface;
 pub(super) use socket::ChatSockets;

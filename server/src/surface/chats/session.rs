@@ -7,12 +7,13 @@ use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_api::generated::sockets::CloseCode;
 use flightdeck_api::generated::sockets::chats::{CHATS, ChatsServerMessage, ChatsSession};
 use flightdeck_api::generated::types;
-use flightdeck_api::support::{ApiError, Fault, FaultKind, Outbox, ServerMessage};
+use flightdeck_api::support::{ApiError, Fault, FaultKind, Outbox};
 use uuid::Uuid;
 
 use super::frame;
 use super::socket::{Services, Who};
-use crate::log::{Encoding, GapReason, Item, LiveEvent, Reader, ReaderLimits, Start, Subscription};
+use super::told::{Glance, Told};
+use crate::log::{GapReason, Item, LiveEvent, Reader, ReaderLimits, Start, Subscription};
 use crate::service::chats::{ChatEvent, Say, Saying, chat_stream, claim_of};
 use crate::service::streams::{self, Guard};
 use crate::store::StoreError;
@@ -41,10 +42,8 @@ pub(in crate::surface) struct Session {
 
 /// A chat that the client follows.
 struct Followed {
-    chat_id: Uuid,
     subscription: Subscription,
-    /// The last message of the agent that the client has been told of, and how much of it.
-    told: Option<(Uuid, u64)>,
+    told: Told,
 }
 
 impl Session {
@@ -70,30 +69,33 @@ impl Session {
         self.services.authority.count_said(self.device_id())?;
         let chats = &self.services.chats;
         let scope = self.services.scope(self.who).await?;
-        let start = match since {
+        let (start, said) = match since {
             Some(since) => {
                 chats.require(&scope, chat_id).await?;
-                i64::try_from(since).unwrap_or(i64::MAX)
+                let since = i64::try_from(since).unwrap_or(i64::MAX);
+                (since, chats.last_said(chat_id, since).await?)
             }
             None => {
                 let (last, rows, complete) = chats.history(&scope, chat_id, HISTORY).await?;
-                let messages = rows.iter().filter_map(|row| frame::message(chat_id, row)).collect();
+                let messages: Vec<_> = rows.iter().filter_map(|row| frame::message(chat_id, row)).collect();
+                let said = match messages.iter().rfind(|message| message.role == types::ChatRole::Assistant) {
+                    Some(message) => i64::try_from(message.seq).unwrap_or(i64::MAX),
+                    None if complete => 0,
+                    None => chats.last_said(chat_id, last).await?,
+                };
                 let last_seq = convert::seq(last);
                 let history = types::ChatHistory { messages, chat_id: chat_id.to_string(), last_seq, complete };
                 out.send(ChatsServerMessage::History(history));
-                last
+                (last, said)
             }
         };
-        // What the client has must not come again from a turn that is just storing it.
-        let last = chats.last_said(chat_id, start).await?;
-        let told = last.and_then(|row| frame::message(chat_id, &row)).map(|said| (said.id, said.content.len() as u64));
         let subscription = self.reader.follow(&chat_stream(chat_id), Start::After(start));
-        self.followed.push(Followed { chat_id, subscription, told });
+        self.followed.push(Followed { subscription, told: Told::new(chat_id, said) });
         Ok(())
     }
 
     fn unfollow(&mut self, chat_id: Uuid) {
-        if let Some(index) = self.followed.iter().position(|followed| followed.chat_id == chat_id) {
+        if let Some(index) = self.followed.iter().position(|followed| followed.told.chat_id == chat_id) {
             let followed = self.followed.swap_remove(index);
             self.reader.unfollow(followed.subscription);
         }
@@ -120,25 +122,20 @@ impl Session {
             // What is not to be had may have been that the device is revoked: it has to show its token again.
             Item::Gap { subscription, .. } if Some(subscription) == self.guard => return Err(CloseCode::Internal),
             Item::Stored { subscription, events } => {
-                for row in events {
-                    if let Some(event) = ChatEvent::read(&row.kind, &row.payload) {
-                        self.tell(subscription, event, row.seq, out);
-                    }
-                }
+                events.iter().for_each(|row| self.tell(subscription, &row.kind, &row.payload, row.seq, out));
             }
             Item::Live { subscription, event } => self.tell_live(subscription, &event, out),
             Item::Synced { subscription, seq } => {
-                let Some(followed) = find(&mut self.followed, subscription) else { return Ok(()) };
-                if let Some(saying) = self.services.chats.saying(followed.chat_id) {
-                    followed.say(saying, 0, out);
-                }
-                let synced = types::ChatSynced { chat_id: followed.chat_id.to_string(), seq: convert::seq(seq) };
+                let Some(told) = find(&mut self.followed, subscription) else { return Ok(()) };
+                told.synced(seq);
+                catch_up(&self.services, told, out);
+                let synced = types::ChatSynced { chat_id: told.chat_id.to_string(), seq: convert::seq(seq) };
                 out.send(ChatsServerMessage::Synced(synced));
             }
             Item::Gap { subscription, since, next, reason } => {
-                let Some(followed) = find(&mut self.followed, subscription) else { return Ok(()) };
+                let Some(told) = find(&mut self.followed, subscription) else { return Ok(()) };
                 out.send(ChatsServerMessage::Gap(types::ChatGap {
-                    chat_id: followed.chat_id.to_string(),
+                    chat_id: told.chat_id.to_string(),
                     since_seq: convert::seq(since),
                     next_seq: convert::seq(next),
                     reason: match reason {
@@ -153,48 +150,46 @@ impl Session {
     }
 
     /// Tells one event to this client only.
-    fn tell(&mut self, subscription: Subscription, event: ChatEvent, seq: i64, out: &mut Out) {
-        let Some(followed) = find(&mut self.followed, subscription) else { return };
-        match event {
-            ChatEvent::AssistantMessage { turn_id, message_id, content, offset } => {
-                followed.piece(Saying { turn_id, message_id, text: content }, offset, seq, out);
+    fn tell(&mut self, subscription: Subscription, kind: &str, payload: &str, seq: i64, out: &mut Out) {
+        let Some(told) = find(&mut self.followed, subscription) else { return };
+        let chat_id = told.chat_id;
+        match ChatEvent::read(kind, payload) {
+            Some(ChatEvent::AssistantMessage { turn_id, message_id, content: text, offset, after }) => {
+                let said = Saying { turn_id, message_id, text, after: after.unwrap_or(0) };
+                told.tell(said, offset, seq).into_iter().for_each(|message| out.send(message));
             }
-            event => {
-                let gone = matches!(event, ChatEvent::Deleted {});
-                let chat_id = followed.chat_id;
+            Some(ChatEvent::Deleted {}) => {
+                out.send(frame::told(chat_id, ChatEvent::Deleted {}, seq));
+                return self.unfollow(chat_id);
+            }
+            Some(event) => {
                 let failure = frame::failure(chat_id, &event);
                 out.send(frame::told(chat_id, event, seq));
                 failure.into_iter().for_each(|message| out.send(message));
-                if gone {
-                    self.unfollow(chat_id);
-                }
             }
+            // Of a later version.
+            None => {}
         }
+        self.has(subscription, seq, out);
     }
 
     /// Tells one event in the form that all clients share, if it is the same for all.
     fn tell_live(&mut self, subscription: Subscription, live: &LiveEvent, out: &mut Out) {
-        let Some(followed) = find(&mut self.followed, subscription) else { return };
-        let LiveEvent { event, seq, .. } = live;
-        let Some(read) = ChatEvent::read(&event.kind, &event.payload) else { return };
-        let chat_id = followed.chat_id;
-        let shared = match &read {
-            ChatEvent::AssistantMessage { message_id, content, offset, .. } => {
-                let fits = followed.fits(*message_id, *offset);
-                if fits {
-                    followed.told = Some((*message_id, offset + content.len() as u64));
-                }
-                fits
-            }
-            ChatEvent::Deleted {} => false,
-            _ => true,
-        };
-        if shared {
-            let failure = frame::failure(chat_id, &read);
-            out.send_frame(live.frame(Encoding::Chat, |_| frame::told(chat_id, read, *seq).frame()));
-            failure.into_iter().for_each(|message| out.send(message));
-        } else {
-            self.tell(subscription, read, *seq, out);
+        let Some(told) = find(&mut self.followed, subscription) else { return };
+        let (chat_id, LiveEvent { event, seq, .. }) = (told.chat_id, live);
+        match live.glance(|live| Glance::of(chat_id, live)) {
+            Some(Glance::Alike(frame)) => out.send_frame(frame.clone()),
+            Some(Glance::Piece(piece, frame)) if told.fits(piece, *seq) => out.send_frame(frame.clone()),
+            _ => return self.tell(subscription, &event.kind, &event.payload, *seq, out),
+        }
+        self.has(subscription, *seq, out);
+    }
+
+    /// The client has been told what is stored at `seq`, if it is stored: now it may be told what comes after that.
+    fn has(&mut self, subscription: Subscription, seq: i64, out: &mut Out) {
+        if let Some(told) = find(&mut self.followed, subscription).filter(|_| seq > 0) {
+            told.stored(seq);
+            catch_up(&self.services, told, out);
         }
     }
 
@@ -220,44 +215,6 @@ impl Session {
         }
         Box::pin(tokio::time::sleep(PAUSE)).await;
         Ok(())
-    }
-}
-
-impl Followed {
-    /// Whether a piece follows what the client has been told, or begins a message.
-    fn fits(&self, message_id: Uuid, offset: u64) -> bool {
-        match self.told {
-            Some((told, length)) if told == message_id => offset == length,
-            _ => offset == 0,
-        }
-    }
-
-    /// Tells what a client that joins in the middle of a message lacks.
-    fn say(&mut self, saying: Saying, seq: i64, out: &mut Out) {
-        self.piece(saying, 0, seq, out);
-    }
-
-    /// Tells what is new of a piece. One that comes after something that was lost waits until the message is stored; that is
-    /// told in any case, because it has a place.
-    fn piece(&mut self, piece: Saying, offset: u64, seq: i64, out: &mut Out) {
-        let Saying { turn_id, message_id, text } = piece;
-        let told = match self.told {
-            Some((told, length)) if told == message_id => length,
-            _ => 0,
-        };
-        let end = offset + text.len() as u64;
-        if seq == 0 && (offset > told || end <= told) {
-            return;
-        }
-        // Both ends are of the same text, so this is between two characters.
-        let known = usize::try_from(told.saturating_sub(offset)).unwrap_or(usize::MAX);
-        let content = text.get(known..).unwrap_or_default().to_owned();
-        self.told = Some((message_id, end));
-        if content.is_empty() {
-            return out.send(frame::finished(self.chat_id, turn_id, message_id, seq));
-        }
-        let event = ChatEvent::AssistantMessage { turn_id, message_id, content, offset: told };
-        out.send(frame::told(self.chat_id, event, seq));
     }
 }
 
@@ -359,8 +316,13 @@ impl ChatsSession for Session {
     async fn closed(self) {}
 }
 
-fn find(followed: &mut [Followed], subscription: Subscription) -> Option<&mut Followed> {
-    followed.iter_mut().find(|followed| followed.subscription == subscription)
+fn find(followed: &mut [Followed], subscription: Subscription) -> Option<&mut Told> {
+    followed.iter_mut().find(|followed| followed.subscription == subscription).map(|followed| &mut followed.told)
+}
+
+fn catch_up(services: &Services, told: &mut Told, out: &mut Out) {
+    let chat_id = told.chat_id;
+    told.catch_up(|| services.chats.saying(chat_id)).into_iter().for_each(|message| out.send(message));
 }
 
 /// Chats have UUIDs; nothing else is one's id.
