@@ -177,6 +177,14 @@ pub async fn deleted<C: ConnectionTrait>(connection: &C, now: i64, limit: u64) -
         .await?)
 }
 
+/// One chat that is deleted and not yet removed.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn find_deleted<C: ConnectionTrait>(connection: &C, id: Uuid) -> Result<Option<ChatRow>, StoreError> {
+    Ok(chat::Entity::find_by_id(id).filter(chat::Column::DeletedAt.is_not_null()).one(connection).await?)
+}
+
 /// Removes a chat that nothing refers to any more.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::Chats;
 use super::event::{ChatEvent, chat_stream};
+use super::runner::interrupt;
 use crate::log::{NonceGuard, Work};
 use crate::store::chats::{self, ChatChange};
 use crate::store::workspaces::Scope;
@@ -64,31 +65,15 @@ pub async fn remove_deleted(chats: Chats) {
 }
 
 async fn remove(chats: &Chats, id: Uuid) -> Result<(), ApiError> {
-    loop {
-        let stream = streams::find(chats.0.store.reader(), &chat_stream(id)).await?;
-        let whole = stream.as_ref().is_none_or(|stream| stream.last_seq - stream.first_seq < EVENTS);
-        let removed = chats.0.log.transact(None, move |work: &mut Work<'_>| {
-            let stream = stream.clone();
-            Box::pin(async move {
-                let connection = work.tx().connection();
-                if let Some(stream) = stream {
-                    let first = if whole { stream.last_seq + 1 } else { stream.first_seq + EVENTS };
-                    streams::trim(connection, stream.id, first).await?;
-                    if whole {
-                        streams::remove(connection, stream.id).await?;
-                    }
-                }
-                if whole {
-                    turns::remove(connection, id).await?;
-                    chats::remove(connection, id).await?;
-                }
-                Ok::<_, ApiError>(())
-            })
-        });
-        removed.await?;
-        if whole {
-            break;
+    let now = chats.0.clock.now();
+    let interrupted = loop {
+        let removed = chats.0.log.transact(None, move |work: &mut Work<'_>| Box::pin(remove_some(work, id, now)));
+        if let Some(interrupted) = removed.await? {
+            break interrupted;
         }
+    };
+    for turn_id in interrupted {
+        chats.withdraw_all_of(turn_id).await;
     }
     // A research's repository is the person's; the chat's own folder goes with it.
     match tokio::fs::remove_dir_all(chats.folder(id)).await {
@@ -98,4 +83,28 @@ async fn remove(chats: &Chats, id: Uuid) -> Result<(), ApiError> {
         _ => {}
     }
     Ok(())
+}
+
+/// Removes some of what was said, or, where that is all, the chat: then it returns the turns that still ran, because the server
+/// that worked on them is gone.
+async fn remove_some(work: &mut Work<'_>, id: Uuid, now: i64) -> Result<Option<Vec<Uuid>>, ApiError> {
+    let (connection, name) = (work.tx().connection(), chat_stream(id));
+    if let Some(stream) = streams::find(connection, &name).await?
+        && stream.last_seq - stream.first_seq >= EVENTS
+    {
+        streams::trim(connection, stream.id, stream.first_seq + EVENTS).await?;
+        return Ok(None);
+    }
+    let interrupted = match chats::find_deleted(connection, id).await? {
+        Some(chat) => interrupt(work, &chat, now).await?,
+        None => Vec::new(),
+    };
+    let connection = work.tx().connection();
+    if let Some(stream) = streams::find(connection, &name).await? {
+        streams::trim(connection, stream.id, stream.last_seq + 1).await?;
+        streams::remove(connection, stream.id).await?;
+    }
+    turns::remove(connection, id).await?;
+    chats::remove(connection, id).await?;
+    Ok(Some(interrupted))
 }

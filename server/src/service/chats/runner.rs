@@ -235,20 +235,15 @@ pub(super) async fn make_folder(folder: &Path) -> Result<(), String> {
 
 /// What there is to do, and the turns that were found interrupted.
 async fn next_turn(work: &mut Work<'_>, chat_id: Uuid, server: Uuid, now: i64) -> Result<(Next, Vec<Uuid>), ApiError> {
-    let mut interrupted = Vec::new();
     let connection = work.tx().connection();
     if !chats::hold(connection, chat_id, server, now, now + HELD).await? {
-        return Ok((Next::Elsewhere, interrupted));
+        return Ok((Next::Elsewhere, Vec::new()));
     }
     let Some(chat) = chats::find(connection, chat_id, &Scope::All).await? else {
-        return Ok((Next::Gone, interrupted));
+        return Ok((Next::Gone, Vec::new()));
     };
     // Whoever worked on it is gone: this server has the chat, and works on nothing.
-    while let Some(turn) = turns::first(work.tx().connection(), chat_id, "running").await? {
-        let took = u64::try_from(now - turn.started_at.unwrap_or(now)).unwrap_or(0);
-        end(work, &chat, &turn, Ended::interrupted(), took, now).await?;
-        interrupted.push(turn.id);
-    }
+    let interrupted = interrupt(work, &chat, now).await?;
     let connection = work.tx().connection();
     let Some(turn) = turns::first(connection, chat_id, "queued").await? else {
         return Ok((Next::Nothing, interrupted));
@@ -259,6 +254,17 @@ async fn next_turn(work: &mut Work<'_>, chat_id: Uuid, server: Uuid, now: i64) -
     let placed = work.append(vec![event.of(chat_id, now)]).await?;
     let begins = placed.first().map_or(0, |event| event.seq);
     Ok((Next::Turn(Box::new((chat, turn)), begins), interrupted))
+}
+
+/// Ends the turns of a chat that run and that nobody works on any more, and returns them.
+pub(super) async fn interrupt(work: &mut Work<'_>, chat: &ChatRow, now: i64) -> Result<Vec<Uuid>, ApiError> {
+    let mut interrupted = Vec::new();
+    while let Some(turn) = turns::first(work.tx().connection(), chat.id, "running").await? {
+        let took = u64::try_from(now - turn.started_at.unwrap_or(now)).unwrap_or(0);
+        end(work, chat, &turn, Ended::interrupted(), took, now).await?;
+        interrupted.push(turn.id);
+    }
+    Ok(interrupted)
 }
 
 /// Ends a turn that runs, if it still does.
