@@ -5,7 +5,7 @@ mod refusals;
 mod resuming;
 
 use anyhow::{Context, Result, ensure};
-use flightdeck_sdk::types::{ChatCreate, ChatMessageSend, ChatUpdate};
+use flightdeck_sdk::types::{ChatCancel, ChatCreate, ChatMessageSend, ChatTurnStatus, ChatUpdate};
 use flightdeck_tests::{PairedWorkspace, RawSocket, Request, TestOptions, TestServer, for_each_database};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -191,6 +191,21 @@ for_each_database! {
         ensure!(run.status == flightdeck_sdk::types::RunStatus::Finished && run.pending_approvals == 0, "{run:?}");
         let approval = workspace.device.approvals().get_approval(&approval).await?;
         ensure!(approval.consumed_at.is_some(), "nobody noted that the agent went on: {approval:?}");
+    }
+
+    async fn a_turn_that_is_to_end_is_cancelling(database) {
+        let server = TestServer::start(database).await?;
+        let workspace = server.pair().await?;
+        let id = chat(&workspace).await?;
+        let mut socket = follow(&server, &workspace, id).await?;
+        socket.send(&say(id, "sleep")).await?;
+        socket.until("message_finished").await?;
+        let chats = workspace.device.chats();
+        let cancelled = chats.cancel_chat_turn(&id, &ChatCancel::default()).await?;
+        ensure!(cancelled.status == ChatTurnStatus::Cancelling, "{cancelled:?}");
+        ensure!(socket.until("result").await?["status"] == "cancelled", "it ended in another way");
+        let turns = chats.list_chat_turns(&id).await?.turns;
+        ensure!(turns.len() == 1 && turns[0].status == ChatTurnStatus::Cancelled, "{turns:?}");
     }
 
     async fn a_title_is_given_made_or_changed(database) {

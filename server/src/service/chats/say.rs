@@ -144,6 +144,7 @@ impl Chats {
                         turn = TurnRow { status: "cancelled".to_owned(), ended_at: Some(now), ..turn };
                     } else if turns::ask_to_end(work.tx().connection(), turn.id, now).await? {
                         work.append(vec![ChatEvent::CancelRequested { turn_id: turn.id }.of(chat_id, now)]).await?;
+                        turn.cancel_requested_at = Some(now);
                     }
                     Ok::<_, ApiError>(turn)
                 })

@@ -112,10 +112,14 @@ fn chat(counted: CountedChat) -> types::Chat {
 }
 
 fn turn(row: TurnRow) -> Result<types::ChatTurn, ApiError> {
+    let status = match convert::stored(&row.status)? {
+        types::ChatTurnStatus::Running if row.cancel_requested_at.is_some() => types::ChatTurnStatus::Cancelling,
+        status => status,
+    };
     Ok(types::ChatTurn {
         turn_id: row.id,
         chat_id: row.chat_id,
-        status: convert::stored(&row.status)?,
+        status,
         kind: convert::stored(&row.kind)?,
         content: row.content,
         created_at: Timestamp(row.created_at),
