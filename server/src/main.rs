@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use flightdeck_server::auth::AgentAccess;
 use flightdeck_server::clock::SystemClock;
 use flightdeck_server::config::{self, Config, Environment, LogFormat, Refused};
 use flightdeck_server::service::agents::process::{GUARD_ARGUMENT, guard};
@@ -113,11 +114,17 @@ fn banner(config: &Config, running: &Running) {
     } else {
         "PostgreSQL, as DATABASE_URL says".to_owned()
     };
+    let chat = match AgentAccess::new(config.environment, config.host, &config.agent_workspaces) {
+        AgentAccess::Workspaces(ids) if ids.is_empty() => {
+            "not before FLIGHTDECK_AGENT_WORKSPACES says whose devices may".to_owned()
+        }
+        _ => format!("flightdeck chat --url {url}"),
+    };
     let hub = running.hub_url().map_or_else(String::new, |hub| format!("  Hub          {hub}\n"));
     println!(
         "\nFlightdeck {}\n\n  Listening on {url}\n{hub}  API          {url}/docs\n  Mode         {mode} ({advice})\n  \
          Database     {database}\n  Data         {}\n\nNext: build the CLI (cargo build -p flightdeck-cli), and in a project where an agent works run\n\n  \
-         flightdeck pair --url {url}        (--self, if there is no phone at hand)\n  flightdeck install claude-code\n\nOr talk with an agent that this server runs: flightdeck chat\n",
+         flightdeck pair --url {url}        (--self, if there is no phone at hand)\n  flightdeck install claude-code\n\nOr talk with an agent that this server runs: {chat}\n",
         env!("CARGO_PKG_VERSION"),
         config.data_dir.display(),
     );

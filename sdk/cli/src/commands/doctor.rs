@@ -250,7 +250,7 @@ async fn companion(report: &mut Report, effective: &Effective) {
         }
         Err(Error::Api(refusal)) if refusal.status == 401 && !is_set => report.ok(
             "companion",
-            format!("{whence}, and the server asks for one; `flightdeck companion` needs FLIGHTDECK_COMPANION_TOKEN"),
+            format!("not used: {whence}, and the server asks for one; `flightdeck companion` needs FLIGHTDECK_COMPANION_TOKEN"),
         ),
         Err(Error::Api(refusal)) => {
             let message = format!("{whence}: {} ({})", refusal.message, refusal.code.as_str());

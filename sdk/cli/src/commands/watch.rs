@@ -278,7 +278,9 @@ impl Show<'_> {
         }
         let why = match fault.code.as_str() {
             "stream_not_found" => {
-                "there is no such stream, or it cannot be seen with the credential from here".to_owned()
+                "there is no such stream, or it cannot be seen with the credential from here; agents and channels need \
+                 FLIGHTDECK_COMPANION_TOKEN where the server has one"
+                    .to_owned()
             }
             _ => format!("{} {}", fault.error, fault.action),
         };

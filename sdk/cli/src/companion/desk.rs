@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use flightdeck_sdk::Error;
 use flightdeck_sdk::types::AgentEvent;
 use tokio::time::{sleep_until, timeout};
 use uuid::Uuid;
@@ -72,7 +73,10 @@ impl Desk {
         match timeout(FIRST_CONTACT, self.link.next()).await {
             Ok(Event::Away(Away::Unregistered(error))) if !may_pass(&error) => {
                 term::remark("flightdeck: the companion was not let in, so the agent was not started");
-                Err(error)
+                let is_without = matches!(error.downcast_ref(), Some(Error::Api(refusal)) if refusal.status == 401);
+                // What is said to everybody else, to pair, would not help here.
+                let advice = "the server wants a token; set FLIGHTDECK_COMPANION_TOKEN to its COMPANION_TOKEN";
+                Err(if is_without { error.context(advice) } else { error })
             }
             Ok(event) => {
                 self.hear(event);
@@ -234,5 +238,5 @@ impl Desk {
 
 /// Whether the same may go well later, without anybody changing anything.
 fn may_pass(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<flightdeck_sdk::Error>().is_some_and(flightdeck_sdk::Error::is_retryable)
+    error.downcast_ref::<Error>().is_some_and(Error::is_retryable)
 }

@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::future::pending;
 use std::io;
+use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -66,6 +67,10 @@ enum Happening {
 impl Session {
     /// Runs the agent until it ends; answers with its exit code.
     pub(super) async fn run(self) -> Result<u8> {
+        // Before anybody hears of an agent that will not be there.
+        if let Err(error) = find(&self.command) {
+            return Ok(not_started(&self.command, &error));
+        }
         let signals = Signals::listen()?;
         let mut desk = Desk::new(self.link, self.url, self.place, self.began);
         desk.first_contact().await?;
@@ -115,6 +120,17 @@ impl Session {
         desk.close().await;
         Ok(code)
     }
+}
+
+/// Whether there is such a program; whether it runs is seen when it is started.
+fn find(command: &[OsString]) -> io::Result<()> {
+    let program = Path::new(command.first().ok_or(io::ErrorKind::InvalidInput)?);
+    let is_found = if program.components().count() > 1 {
+        program.exists()
+    } else {
+        std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join(program).exists())
+    };
+    if is_found { Ok(()) } else { Err(io::Error::from(io::ErrorKind::NotFound)) }
 }
 
 fn not_started(command: &[OsString], error: &io::Error) -> u8 {
