@@ -1,5 +1,6 @@
 //! Whole journeys through the real programs, started as a person starts them.
 
+mod agents;
 mod approval;
 mod chats;
 mod companion;
