@@ -75,7 +75,7 @@ fn prepare_process(config: &Config) {
                 max_connections = config.max_connections,
                 max_sockets = config.max_sockets,
                 "the system grants fewer open files than FLIGHTDECK_MAX_CONNECTIONS and FLIGHTDECK_MAX_SOCKETS ask for; \
-                 connections beyond will wait"
+                 connections beyond will wait; raise `ulimit -n`, or lower these"
             );
         }
     }

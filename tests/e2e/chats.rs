@@ -225,6 +225,29 @@ async fn patiently(socket: &mut RawSocket, wanted: &str) -> Result<Value> {
 }
 
 for_each_database! {
+    /// Whoever writes a client finds in the log what it sent.
+    async fn a_wrong_message_is_in_the_log(database) {
+        let store = TestDatabase::create(database).await?;
+        let process = ServerProcess::on(&store, &[]).await?;
+        let (id, mut socket) = chat(&process, database).await?;
+        let unknown = json!({"type": "heart\nbeat", "foo": 1});
+        for wrong in [unknown, json!({"type": "research", "chatId": id}), json!([1])] {
+            socket.send(&wrong).await?;
+            let error = socket.until("error").await?;
+            ensure!(error["error"] == "Invalid message format", "{error}");
+        }
+        let expected = [
+            "WebSocket unknown message type: heart beat (keys: foo, type)",
+            "WebSocket invalid message: invalid_message at `` (type: research, keys: chatId, type)",
+            "WebSocket invalid message: not_json at `` (type: none, keys: )",
+        ];
+        let begun = Instant::now();
+        while !expected.iter().all(|line| process.output().contains(line)) {
+            ensure!(begun.elapsed() < Duration::from_secs(20), "it says {}", process.output());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// In development a person on the same machine needs no pairing, not even to decide.
     async fn a_person_without_a_pairing_decides(database) {
         let store = TestDatabase::create(database).await?;

@@ -255,9 +255,9 @@ pub enum ChatsServerMessage {
     /// A person said something.
     #[serde(rename = "user_message")]
     UserMessage(types::ChatUserMessage),
-    /// A piece of what the agent says. It belongs at `offset` of its message, so a piece at 0 begins it anew. A
-    /// client that appends what comes gets the whole. A piece with a `seq` finishes the message, as
-    /// `message_finished` does where nothing is left to say.
+    /// A piece of what the agent says. It belongs at `offset` of its message, so a piece at 0 begins it anew, as it
+    /// may after a reconnect; on one connection a client that appends what comes gets the whole. A piece with a `seq`
+    /// finishes the message, as `message_finished` does where nothing is left to say.
     #[serde(rename = "assistant_message")]
     AssistantMessage(types::ChatAssistantMessage),
     /// All of a message of the agent has been told.

@@ -2,9 +2,9 @@
 
 use uuid::Uuid;
 
-/// A piece of what the agent says. It belongs at `offset` of its message, so a piece at 0 begins it anew. A
-/// client that appends what comes gets the whole. A piece with a `seq` finishes the message, as
-/// `message_finished` does where nothing is left to say.
+/// A piece of what the agent says. It belongs at `offset` of its message, so a piece at 0 begins it anew, as it
+/// may after a reconnect; on one connection a client that appends what comes gets the whole. A piece with a `seq`
+/// finishes the message, as `message_finished` does where nothing is left to say.
 #[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct ChatAssistantMessage {
     /// The text of the piece.

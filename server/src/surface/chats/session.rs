@@ -28,6 +28,9 @@ const ATTEMPTS: u8 = 60;
 
 type Out = Outbox<ChatsServerMessage>;
 
+/// Characters of a client's words in the log.
+const LOGGED: usize = 200;
+
 /// One connection.
 pub(in crate::surface) struct Session {
     services: Arc<Services>,
@@ -278,10 +281,19 @@ impl ChatsSession for Session {
 
     async fn faulty(&mut self, fault: Fault, out: &mut Out) -> Result<(), CloseCode> {
         let Fault { kind, path, message, tag, keys, .. } = fault;
-        if kind == FaultKind::UnknownMessage {
-            tracing::warn!("WebSocket unknown message type: {tag:?} (keys: {})", keys.join(", "));
-        } else {
-            tracing::debug!(?kind, path, ?tag, keys = keys.join(", "), "a client's message has a fault");
+        // As clients' authors know it; what the client wrote must not make a line of its own.
+        let (name, keys) = (tag.as_deref().unwrap_or("none"), keys.join(", "));
+        match kind {
+            FaultKind::UnknownMessage => {
+                tracing::warn!("WebSocket unknown message type: {} (keys: {})", shown(name), shown(&keys));
+            }
+            _ => {
+                let (path, name, keys) = (shown(&path), shown(name), shown(&keys));
+                tracing::warn!(
+                    "WebSocket invalid message: {} at `{path}` (type: {name}, keys: {keys})",
+                    kind.code().as_str()
+                );
+            }
         }
         out.send(ChatsServerMessage::Error(types::ChatFault {
             // These are the words that clients have always got.
@@ -323,6 +335,11 @@ fn find(followed: &mut [Followed], subscription: Subscription) -> Option<&mut To
 fn catch_up(services: &Services, told: &mut Told, out: &mut Out) {
     let chat_id = told.chat_id;
     told.catch_up(|| services.chats.saying(chat_id)).into_iter().for_each(|message| out.send(message));
+}
+
+/// A client's words in the log: the beginning of them, on one line.
+fn shown(words: &str) -> String {
+    words.chars().take(LOGGED).map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 /// Chats have UUIDs; nothing else is one's id.

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use anyhow::Result;
 use flightdeck_sdk::sockets::chats::ChatsServerMessage;
 use flightdeck_sdk::types::{ChatResult, ChatRole, PlanStatus};
+use uuid::Uuid;
 
 use crate::commands::Scene;
 use crate::commands::find::short;
@@ -16,11 +17,13 @@ pub(super) struct Show<'a> {
     beside: Theme,
     /// Text has been written that no line's end follows yet.
     midline: bool,
+    /// The agent's message that came last, and how many bytes of it are shown.
+    said: Option<(Uuid, u64)>,
 }
 
 impl<'a> Show<'a> {
     pub(super) fn new(scene: &'a Scene) -> Self {
-        Self { scene, beside: Theme::for_stderr(), midline: false }
+        Self { scene, beside: Theme::for_stderr(), midline: false, said: None }
     }
 
     /// Says what is not the agent's, beside it.
@@ -49,7 +52,8 @@ impl<'a> Show<'a> {
                 self.line(&theme.paint(Colour::Strong, &format!("› {}", said.trim_start())))
             }
             ChatsServerMessage::AssistantMessage(piece) => {
-                self.text(&piece.content)?;
+                let new = self.new_of(piece.message_id, piece.offset, &piece.content);
+                self.text(new)?;
                 if piece.seq.is_some() { self.end_line() } else { Ok(()) }
             }
             ChatsServerMessage::MessageFinished(_) => self.end_line(),
@@ -79,11 +83,7 @@ impl<'a> Show<'a> {
             }
             ChatsServerMessage::Patch(patch) => self.line(&term::block(&patch.diff, "  ")),
             ChatsServerMessage::ApprovalRequest(question) => {
-                let command = term::block(&question.command, "  ");
-                let head = format!("{} asks ({}):", term::line(&question.tool_name), short(question.approval_id));
-                self.line(&format!("{}\n{command}", theme.paint(Colour::Warning, &head)))?;
-                self.remark("y [note] to allow it, n [note] to refuse; or decide on another device");
-                Ok(())
+                self.question(question.approval_id, &question.tool_name, &question.command)
             }
             ChatsServerMessage::ApprovalResolved(answer) => {
                 let note = answer.note.as_deref().map(|note| format!(": {note}")).unwrap_or_default();
@@ -98,6 +98,22 @@ impl<'a> Show<'a> {
             ChatsServerMessage::Error(fault) => self.line(&theme.paint(Colour::Bad, &term::block(&fault.error, ""))),
             _ => Ok(()),
         }
+    }
+
+    pub(super) fn question(&mut self, approval_id: Uuid, tool: &str, command: &str) -> Result<()> {
+        let head = format!("{} asks ({}):", term::line(tool), short(approval_id));
+        let head = self.scene.theme.paint(Colour::Warning, &head);
+        self.line(&format!("{head}\n{}", term::block(command, "  ")))?;
+        self.remark("y [note] to allow it, n [note] to refuse; or decide on another device");
+        Ok(())
+    }
+
+    /// What of a piece is not shown yet: after a reconnect a message may come from its beginning once more.
+    fn new_of<'p>(&mut self, message_id: Uuid, offset: u64, piece: &'p str) -> &'p str {
+        let shown = self.said.filter(|(said, _)| *said == message_id).map_or(0, |(_, bytes)| bytes);
+        let known = usize::try_from(shown.saturating_sub(offset)).unwrap_or(usize::MAX);
+        self.said = Some((message_id, shown.max(offset + piece.len() as u64)));
+        piece.get(known..).unwrap_or_default()
     }
 
     /// A piece of text, as it comes.

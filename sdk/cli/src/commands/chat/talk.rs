@@ -1,14 +1,15 @@
 //! A conversation: what the person types, and what the agent does.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::io::IsTerminal as _;
 use std::ops::ControlFlow;
 
 use anyhow::{Result, anyhow};
+use flightdeck_sdk::generated::approvals::ListApprovalsParameters;
 use flightdeck_sdk::runtime::{Ending, Update};
 use flightdeck_sdk::sockets::chats::{ChatsProtocol, ChatsServerMessage};
-use flightdeck_sdk::types::{ChatCancelTurn, ChatFault, ChatMessageSend, ChatResearch, ChatTurnStatus};
-use flightdeck_sdk::{Client, Error, Socket};
+use flightdeck_sdk::types::{ApprovalStatus, ChatCancelTurn, ChatFault, ChatMessageSend, ChatResearch, ChatTurnStatus};
+use flightdeck_sdk::{Client, Error, ErrorCode, Socket};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -35,10 +36,10 @@ pub(super) struct Talk<'a> {
     topic: Option<String>,
     /// Questions that have been shown; a line answers the first.
     asked: VecDeque<Uuid>,
-    /// Turns that were over before it was known whose they are.
-    over: BTreeMap<Uuid, Option<Failure>>,
     /// A person types.
     person: bool,
+    /// A person goes on after a refusal.
+    patient: bool,
     /// What the last turn came to.
     failed: Option<Failure>,
     was_there: bool,
@@ -58,8 +59,8 @@ impl<'a> Talk<'a> {
             mine: BTreeSet::new(),
             topic: None,
             asked: VecDeque::new(),
-            over: BTreeMap::new(),
             person: std::io::stdin().is_terminal(),
+            patient: false,
             failed: None,
             was_there: false,
         }
@@ -80,7 +81,9 @@ impl<'a> Talk<'a> {
         // A person may type ahead; a program's lines are taken when each is wanted.
         let person = self.person;
         let mut lines = (!once || person).then(lines);
+        self.patient = person && !once;
         if !once {
+            self.join().await?;
             self.show.remark(&format!("chat {}: say something; Ctrl-C cancels a turn, Ctrl-D leaves", self.chat_id));
         }
         loop {
@@ -115,10 +118,36 @@ impl<'a> Talk<'a> {
     /// By a call, whose answer says which turn it is: others may talk here, too.
     async fn say(&mut self, text: String) -> Result<()> {
         let said = self.client.chats().send_chat_message(&self.chat_id, &ChatMessageSend::new(text)).await?;
-        match self.over.remove(&said.turn_id) {
-            Some(failure) => self.failed = failure,
-            None => _ = self.mine.insert(said.turn_id),
+        self.mine.insert(said.turn_id);
+        Ok(())
+    }
+
+    /// What goes on in the chat already: the turn that Ctrl-C cancels, and the questions that a line answers.
+    async fn join(&mut self) -> Result<()> {
+        let turns = self.client.chats().list_chat_turns(&self.chat_id).await?.turns;
+        let runs = |status: &ChatTurnStatus| matches!(status, ChatTurnStatus::Running | ChatTurnStatus::Cancelling);
+        let Some(turn) = turns.into_iter().find(|turn| runs(&turn.status)) else { return Ok(()) };
+        self.running = Some(turn.turn_id);
+        let pending =
+            ListApprovalsParameters::default().with_run_id(turn.turn_id).with_status(vec![ApprovalStatus::Pending]);
+        // Who is no device sees none, and is asked about the next ones all the same.
+        let Ok(page) = self.client.approvals().list_approvals(&pending).await else { return Ok(()) };
+        for approval in page.items {
+            let tool = approval.tool_name.as_deref().unwrap_or(&approval.kind);
+            if !self.scene.json {
+                self.show.question(approval.approval_id, tool, &approval.command)?;
+            }
+            self.asked.push_back(approval.approval_id);
         }
+        Ok(())
+    }
+
+    /// Says why something that a person wanted did not happen, if they can try again.
+    fn refused(&mut self, refusal: anyhow::Error) -> Result<()> {
+        if !self.patient || !matches!(refusal.downcast_ref(), Some(Error::Api(_))) {
+            return Err(refusal);
+        }
+        self.show.remark(&format!("{refusal:#}"));
         Ok(())
     }
 
@@ -143,7 +172,12 @@ impl<'a> Talk<'a> {
         if line.is_empty() {
             return Ok(());
         }
-        let Some(id) = self.asked.front().copied() else { return self.say(line.to_owned()).await };
+        let Some(id) = self.asked.front().copied() else {
+            return match self.say(line.to_owned()).await {
+                Ok(()) => Ok(()),
+                Err(error) => self.refused(error),
+            };
+        };
         let (verb, note) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let approve = match verb.to_ascii_lowercase().as_str() {
             "y" | "yes" => true,
@@ -153,11 +187,14 @@ impl<'a> Talk<'a> {
                 return Ok(());
             }
         };
-        self.asked.pop_front();
         let note = Some(note.trim().to_owned()).filter(|note| !note.is_empty());
         match decide(&self.client, id, approve, note).await {
-            // Somebody else was faster; what they said follows on the socket.
-            Ok(()) | Err(Error::Api(_)) => Ok(()),
+            Err(Error::Api(refusal)) if !is_settled(&refusal.code) => self.refused(Error::Api(refusal).into()),
+            // Or somebody else was faster; what they said follows on the socket.
+            Ok(()) | Err(Error::Api(_)) => {
+                self.asked.retain(|asked| *asked != id);
+                Ok(())
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -211,7 +248,9 @@ impl<'a> Talk<'a> {
                 self.mine.insert(said.turn_id);
             }
             ChatsServerMessage::ApprovalRequest(question) => {
-                self.asked.push_back(question.approval_id);
+                if !self.asked.contains(&question.approval_id) {
+                    self.asked.push_back(question.approval_id);
+                }
                 if !self.person {
                     let id = question.approval_id;
                     self.show.remark(&format!("`flightdeck approvals approve {id}` in another terminal answers, too"));
@@ -219,7 +258,7 @@ impl<'a> Talk<'a> {
             }
             ChatsServerMessage::ApprovalResolved(answer) => self.asked.retain(|asked| *asked != answer.approval_id),
             // Something that was said was refused.
-            ChatsServerMessage::Error(fault) => {
+            ChatsServerMessage::Error(fault) if !self.patient => {
                 let action = fault.action.as_deref().unwrap_or_default();
                 return Err(Failure::new(Exit::Failed, format!("{} {action}", fault.error)).into());
             }
@@ -232,15 +271,17 @@ impl<'a> Talk<'a> {
     fn is_over(&mut self, turn_id: Uuid, failure: Option<Failure>) {
         if self.mine.remove(&turn_id) {
             self.failed = failure;
-        } else {
-            // The answer that says whose it is may still be on its way.
-            self.over.insert(turn_id, failure);
         }
     }
 
     fn shown(&mut self, message: &ChatsServerMessage) -> Result<()> {
         if self.scene.json { as_json(message) } else { self.show.message(message) }
     }
+}
+
+/// Whether a decision is refused because there is one already.
+const fn is_settled(code: &ErrorCode) -> bool {
+    matches!(code, ErrorCode::ApprovalConflict | ErrorCode::ApprovalExpired | ErrorCode::ApprovalNotFound)
 }
 
 /// One message, for programs: as it is on the wire.

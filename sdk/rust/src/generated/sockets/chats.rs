@@ -104,9 +104,9 @@ pub enum ChatsServerMessage {
     Gap(types::ChatGap),
     /// A person said something.
     UserMessage(types::ChatUserMessage),
-    /// A piece of what the agent says. It belongs at `offset` of its message, so a piece at 0 begins it anew. A
-    /// client that appends what comes gets the whole. A piece with a `seq` finishes the message, as
-    /// `message_finished` does where nothing is left to say.
+    /// A piece of what the agent says. It belongs at `offset` of its message, so a piece at 0 begins it anew, as it
+    /// may after a reconnect; on one connection a client that appends what comes gets the whole. A piece with a `seq`
+    /// finishes the message, as `message_finished` does where nothing is left to say.
     AssistantMessage(types::ChatAssistantMessage),
     /// All of a message of the agent has been told.
     MessageFinished(types::ChatMessageFinished),
