@@ -176,7 +176,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         pairing: Pairing::new(store.clone(), log.clone(), keys, seal, clock.clone(), patience.clone()),
         runs: Runs::new(store.clone(), log.clone(), clock.clone(), patience),
         workspaces: Workspaces::new(store.clone()),
-        streams: Streams::open(store.clone(), log.clone(), clock.clone()).await?,
+        streams: Streams::open(store.clone(), log.clone(), clock.clone(), authority.agent_access().clone()).await?,
         devices: Devices::new(store.clone(), log, clock.clone()),
         clock,
         approvals,

@@ -64,7 +64,10 @@ impl AgentAccess {
     }
 
     /// What is left of a scope.
-    fn narrow(&self, scope: Scope) -> Result<Scope, ApiError> {
+    ///
+    /// # Errors
+    /// `agents_not_allowed`, if nothing is.
+    pub fn narrow(&self, scope: Scope) -> Result<Scope, ApiError> {
         match (self, scope) {
             (Self::Workspaces(allowed), Scope::Workspaces(mut ids)) => {
                 let own: Vec<String> = ids.iter().map(Uuid::to_string).collect();

@@ -158,7 +158,7 @@ impl Authority {
         })
     }
 
-    pub(super) fn agent_access(&self) -> &AgentAccess {
+    pub fn agent_access(&self) -> &AgentAccess {
         &self.0.agent_access
     }
 

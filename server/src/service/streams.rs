@@ -8,6 +8,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::hub::Channel;
+use crate::auth::AgentAccess;
 use crate::clock::Clock;
 use crate::log::{Log, Reader, ReaderLimits, Work, workspace_stream};
 use crate::store::workspaces::{self, Scope};
@@ -59,12 +60,18 @@ pub struct Streams {
     log: Log,
     clock: Arc<dyn Clock>,
     epoch: Arc<str>,
+    agent_access: AgentAccess,
 }
 
 impl Streams {
     /// # Errors
     /// If the database can't be reached.
-    pub async fn open(store: Store, log: Log, clock: Arc<dyn Clock>) -> Result<Self, ApiError> {
+    pub async fn open(
+        store: Store,
+        log: Log,
+        clock: Arc<dyn Clock>,
+        agent_access: AgentAccess,
+    ) -> Result<Self, ApiError> {
         let epoch = log
             .transact(None, move |work: &mut Work<'_>| {
                 Box::pin(async move {
@@ -73,7 +80,7 @@ impl Streams {
                 })
             })
             .await?;
-        Ok(Self { store, log, clock, epoch: epoch.into() })
+        Ok(Self { store, log, clock, epoch: epoch.into(), agent_access })
     }
 
     /// Names the log: positions in another one mean nothing here.
@@ -128,7 +135,11 @@ impl Streams {
         match kind {
             "runs" => Ok(runs::find(reader, id, &self.scope(view).await?).await?.is_some()),
             "workspaces" | "approvals" => Ok(workspaces::find(reader, id, &self.scope(view).await?).await?.is_some()),
-            "chats" => Ok(chats::find(reader, id, &self.scope(view).await?).await?.is_some()),
+            "chats" => {
+                // Whoever may not talk with agents does not see what others of the workspace say to them, here as elsewhere.
+                let scope = self.agent_access.narrow(self.scope(view).await?).unwrap_or(Scope::Workspaces(Vec::new()));
+                Ok(chats::find(reader, id, &scope).await?.is_some())
+            }
             "agents" => Ok(view.shows_agents() && agents::exists(reader, id).await?),
             _ => Ok(false),
         }

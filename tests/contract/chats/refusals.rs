@@ -20,6 +20,25 @@ for_each_database! {
         ensure!(socket.expect("error").await?["code"] == "agents_not_allowed", "it was taken");
     }
 
+    /// Nor read what was said, by whichever socket.
+    async fn who_may_run_no_agents_sees_no_chat(database) {
+        let options = TestOptions::new(database).set("FLIGHTDECK_AGENT_WORKSPACES", Uuid::new_v4());
+        let server = TestServer::with(options).await?;
+        let workspace = server.pair().await?;
+        // As the person on the server's machine, who may do everything.
+        let new = Request::post("/api/chats", &json!({"workspace_id": workspace.workspace_id}));
+        let id = server.send(&new).await?.success()?["id"].clone();
+        let stream = json!({"type": "subscribe", "stream": format!("chats/{}", id.as_str().context("it has an id")?)});
+        let mut device = server.open(&Request::socket("/v1/stream").bearer(&workspace.device_token)).await?;
+        device.expect("hello").await?;
+        device.send(&stream).await?;
+        ensure!(device.expect("error").await?["code"] == "stream_not_found", "it follows the chat");
+        let mut local = server.open(&Request::socket("/v1/stream")).await?;
+        local.expect("hello").await?;
+        local.send(&stream).await?;
+        local.expect("subscribed").await?;
+    }
+
     async fn a_queue_has_an_end(database) {
         let server = TestServer::with(TestOptions::new(database).set("FLIGHTDECK_CHAT_QUEUE", 2)).await?;
         let workspace = server.pair().await?;
