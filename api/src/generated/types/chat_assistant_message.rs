@@ -2,9 +2,10 @@
 
 use uuid::Uuid;
 
-/// A piece of what the agent says. It belongs at `offset` of its message, so a piece at 0 begins it anew, as it
-/// may after a reconnect; on one connection a client that appends what comes gets the whole. A piece with a `seq`
-/// finishes the message, as `message_finished` does where nothing is left to say.
+/// A piece of what the agent says. It belongs at `offset` of its message. On one connection each piece begins
+/// where the one before it ended, so a client that appends what comes gets the whole. After a reconnect in the
+/// middle of a message it comes again from 0: what the client has of it is to be replaced, or passed over. A
+/// piece with a `seq` finishes the message, as `message_finished` does where nothing is left to say.
 #[derive(Debug, Clone, PartialEq, poem_openapi::Object, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct ChatAssistantMessage {
     /// The text of the piece.

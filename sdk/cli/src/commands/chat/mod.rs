@@ -32,7 +32,11 @@ pub(super) async fn run(scene: &Scene, arguments: ChatArguments) -> Result<()> {
     let socket = builder.connect();
     socket.send(ChatSubscribe::new(chat.id.to_string())).await.map_err(|error| anyhow!("{error}"))?;
     let said = (!arguments.message.is_empty()).then(|| arguments.message.join(" "));
-    Talk::new(scene, client, socket, chat.id).run(said, arguments.research).await
+    let mut talk = Talk::new(scene, client, socket, chat.id);
+    if arguments.chat.is_some() {
+        talk.join().await?;
+    }
+    talk.run(said, arguments.research).await
 }
 
 /// A person's device, or, in development on the server's own machine, nobody in particular.

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use flightdeck_sdk::sockets::chats::ChatsServerMessage;
-use flightdeck_sdk::types::{ChatResult, ChatRole, PlanStatus};
+use flightdeck_sdk::types::{ChatAssistantMessage, ChatResult, ChatRole, PlanStatus};
 use uuid::Uuid;
 
 use crate::commands::Scene;
@@ -17,13 +17,31 @@ pub(super) struct Show<'a> {
     beside: Theme,
     /// Text has been written that no line's end follows yet.
     midline: bool,
-    /// The agent's message that came last, and how many bytes of it are shown.
-    said: Option<(Uuid, u64)>,
+    shown: Shown,
+}
+
+/// How much of the last message has been shown: after a reconnect it comes again from its beginning.
+#[derive(Default)]
+struct Shown {
+    message_id: Uuid,
+    bytes: u64,
+}
+
+impl Shown {
+    /// What is new of a piece.
+    fn rest<'p>(&mut self, piece: &'p ChatAssistantMessage) -> &'p str {
+        if self.message_id != piece.message_id {
+            *self = Self { message_id: piece.message_id, bytes: 0 };
+        }
+        let known = usize::try_from(self.bytes.saturating_sub(piece.offset)).unwrap_or(usize::MAX);
+        self.bytes = self.bytes.max(piece.offset + piece.content.len() as u64);
+        piece.content.get(known..).unwrap_or_default()
+    }
 }
 
 impl<'a> Show<'a> {
     pub(super) fn new(scene: &'a Scene) -> Self {
-        Self { scene, beside: Theme::for_stderr(), midline: false, said: None }
+        Self { scene, beside: Theme::for_stderr(), midline: false, shown: Shown::default() }
     }
 
     /// Says what is not the agent's, beside it.
@@ -52,8 +70,8 @@ impl<'a> Show<'a> {
                 self.line(&theme.paint(Colour::Strong, &format!("› {}", said.trim_start())))
             }
             ChatsServerMessage::AssistantMessage(piece) => {
-                let new = self.new_of(piece.message_id, piece.offset, &piece.content);
-                self.text(new)?;
+                let rest = self.shown.rest(piece);
+                self.text(rest)?;
                 if piece.seq.is_some() { self.end_line() } else { Ok(()) }
             }
             ChatsServerMessage::MessageFinished(_) => self.end_line(),
@@ -83,7 +101,11 @@ impl<'a> Show<'a> {
             }
             ChatsServerMessage::Patch(patch) => self.line(&term::block(&patch.diff, "  ")),
             ChatsServerMessage::ApprovalRequest(question) => {
-                self.question(question.approval_id, &question.tool_name, &question.command)
+                let command = term::block(&question.command, "  ");
+                let head = format!("{} asks ({}):", term::line(&question.tool_name), short(question.approval_id));
+                self.line(&format!("{}\n{command}", theme.paint(Colour::Warning, &head)))?;
+                self.remark("y [note] to allow it, n [note] to refuse; or decide on another device");
+                Ok(())
             }
             ChatsServerMessage::ApprovalResolved(answer) => {
                 let note = answer.note.as_deref().map(|note| format!(": {note}")).unwrap_or_default();
@@ -98,22 +120,6 @@ impl<'a> Show<'a> {
             ChatsServerMessage::Error(fault) => self.line(&theme.paint(Colour::Bad, &term::block(&fault.error, ""))),
             _ => Ok(()),
         }
-    }
-
-    pub(super) fn question(&mut self, approval_id: Uuid, tool: &str, command: &str) -> Result<()> {
-        let head = format!("{} asks ({}):", term::line(tool), short(approval_id));
-        let head = self.scene.theme.paint(Colour::Warning, &head);
-        self.line(&format!("{head}\n{}", term::block(command, "  ")))?;
-        self.remark("y [note] to allow it, n [note] to refuse; or decide on another device");
-        Ok(())
-    }
-
-    /// What of a piece is not shown yet: after a reconnect a message may come from its beginning once more.
-    fn new_of<'p>(&mut self, message_id: Uuid, offset: u64, piece: &'p str) -> &'p str {
-        let shown = self.said.filter(|(said, _)| *said == message_id).map_or(0, |(_, bytes)| bytes);
-        let known = usize::try_from(shown.saturating_sub(offset)).unwrap_or(usize::MAX);
-        self.said = Some((message_id, shown.max(offset + piece.len() as u64)));
-        piece.get(known..).unwrap_or_default()
     }
 
     /// A piece of text, as it comes.
@@ -169,5 +175,20 @@ mod tests {
     #[test]
     fn text_cannot_steer_the_terminal() {
         assert_eq!(clean("a\x1b[2J\nb"), "a␛[2J\nb");
+    }
+
+    #[test]
+    fn what_comes_again_is_shown_once() {
+        let piece = |message, offset, text: &str| {
+            ChatAssistantMessage::new(text, "chat", Uuid::nil(), Uuid::from_u128(message), offset)
+        };
+        let mut shown = Shown::default();
+        let mut rest = |piece: ChatAssistantMessage| shown.rest(&piece).to_owned();
+        assert_eq!(rest(piece(1, 0, "hä")), "hä");
+        // After a reconnect.
+        assert_eq!(rest(piece(1, 0, "hälf")), "lf");
+        assert_eq!(rest(piece(1, 0, "hä")), "");
+        assert_eq!(rest(piece(1, 5, "way")), "way");
+        assert_eq!(rest(piece(2, 0, "hä")), "hä");
     }
 }

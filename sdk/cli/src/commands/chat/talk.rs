@@ -8,7 +8,10 @@ use anyhow::{Result, anyhow};
 use flightdeck_sdk::generated::approvals::ListApprovalsParameters;
 use flightdeck_sdk::runtime::{Ending, Update};
 use flightdeck_sdk::sockets::chats::{ChatsProtocol, ChatsServerMessage};
-use flightdeck_sdk::types::{ApprovalStatus, ChatCancelTurn, ChatFault, ChatMessageSend, ChatResearch, ChatTurnStatus};
+use flightdeck_sdk::types::{
+    ApprovalStatus, ChatApprovalRequest, ChatCancelTurn, ChatFault, ChatMessageSend, ChatResearch, ChatTurn,
+    ChatTurnStatus,
+};
 use flightdeck_sdk::{Client, Error, ErrorCode, Socket};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -34,12 +37,10 @@ pub(super) struct Talk<'a> {
     mine: BTreeSet<Uuid>,
     /// The topic of a research that has no turn yet.
     topic: Option<String>,
-    /// Questions that have been shown; a line answers the first.
-    asked: VecDeque<Uuid>,
+    /// Questions that have been shown, each with its turn; a line answers the first.
+    asked: VecDeque<(Uuid, Uuid)>,
     /// A person types.
     person: bool,
-    /// A person goes on after a refusal.
-    patient: bool,
     /// What the last turn came to.
     failed: Option<Failure>,
     was_there: bool,
@@ -60,7 +61,6 @@ impl<'a> Talk<'a> {
             topic: None,
             asked: VecDeque::new(),
             person: std::io::stdin().is_terminal(),
-            patient: false,
             failed: None,
             was_there: false,
         }
@@ -81,9 +81,7 @@ impl<'a> Talk<'a> {
         // A person may type ahead; a program's lines are taken when each is wanted.
         let person = self.person;
         let mut lines = (!once || person).then(lines);
-        self.patient = person && !once;
         if !once {
-            self.join().await?;
             self.show.remark(&format!("chat {}: say something; Ctrl-C cancels a turn, Ctrl-D leaves", self.chat_id));
         }
         loop {
@@ -116,38 +114,41 @@ impl<'a> Talk<'a> {
     }
 
     /// By a call, whose answer says which turn it is: others may talk here, too.
-    async fn say(&mut self, text: String) -> Result<()> {
+    async fn say(&mut self, text: String) -> Result<(), Error> {
         let said = self.client.chats().send_chat_message(&self.chat_id, &ChatMessageSend::new(text)).await?;
         self.mine.insert(said.turn_id);
         Ok(())
     }
 
-    /// What goes on in the chat already: the turn that Ctrl-C cancels, and the questions that a line answers.
-    async fn join(&mut self) -> Result<()> {
-        let turns = self.client.chats().list_chat_turns(&self.chat_id).await?.turns;
-        let runs = |status: &ChatTurnStatus| matches!(status, ChatTurnStatus::Running | ChatTurnStatus::Cancelling);
-        let Some(turn) = turns.into_iter().find(|turn| runs(&turn.status)) else { return Ok(()) };
-        self.running = Some(turn.turn_id);
-        let pending =
-            ListApprovalsParameters::default().with_run_id(turn.turn_id).with_status(vec![ApprovalStatus::Pending]);
-        // Who is no device sees none, and is asked about the next ones all the same.
-        let Ok(page) = self.client.approvals().list_approvals(&pending).await else { return Ok(()) };
-        for approval in page.items {
-            let tool = approval.tool_name.as_deref().unwrap_or(&approval.kind);
-            if !self.scene.json {
-                self.show.question(approval.approval_id, tool, &approval.command)?;
+    /// A refusal ends what a program asked for; a person reads it, and goes on.
+    fn refused(&mut self, error: Error) -> Result<()> {
+        match error {
+            Error::Api(_) if self.person => {
+                self.show.remark(&error.to_string());
+                Ok(())
             }
-            self.asked.push_back(approval.approval_id);
+            error => Err(error.into()),
         }
-        Ok(())
     }
 
-    /// Says why something that a person wanted did not happen, if they can try again.
-    fn refused(&mut self, refusal: anyhow::Error) -> Result<()> {
-        if !self.patient || !matches!(refusal.downcast_ref(), Some(Error::Api(_))) {
-            return Err(refusal);
+    /// Takes up a chat at which an agent may be working: its turn can be cancelled, and its questions be answered.
+    pub(super) async fn join(&mut self) -> Result<()> {
+        let turns = self.client.chats().list_chat_turns(&self.chat_id).await?.turns;
+        let runs = |turn: &&ChatTurn| matches!(turn.status, ChatTurnStatus::Running | ChatTurnStatus::Cancelling);
+        let Some(turn_id) = turns.iter().find(runs).map(|turn| turn.turn_id) else { return Ok(()) };
+        self.running = Some(turn_id);
+        let pending =
+            ListApprovalsParameters::default().with_run_id(turn_id).with_status(vec![ApprovalStatus::Pending]);
+        // Whoever has no credential can't ask for them; another device still decides.
+        let Ok(page) = self.client.approvals().list_approvals(&pending).await else { return Ok(()) };
+        for question in page.items {
+            let (chat_id, id, kind) = (self.chat_id.to_string(), question.approval_id, question.kind);
+            self.asked.push_back((turn_id, id));
+            let asked = ChatApprovalRequest::new(id, kind, question.command, question.expires_at, chat_id, turn_id, 0);
+            if !self.scene.json {
+                self.show.message(&ChatsServerMessage::ApprovalRequest(asked))?;
+            }
         }
-        self.show.remark(&format!("{refusal:#}"));
         Ok(())
     }
 
@@ -172,11 +173,9 @@ impl<'a> Talk<'a> {
         if line.is_empty() {
             return Ok(());
         }
-        let Some(id) = self.asked.front().copied() else {
-            return match self.say(line.to_owned()).await {
-                Ok(()) => Ok(()),
-                Err(error) => self.refused(error),
-            };
+        let Some((_, id)) = self.asked.front().copied() else {
+            let said = self.say(line.to_owned()).await;
+            return said.or_else(|error| self.refused(error));
         };
         let (verb, note) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let approve = match verb.to_ascii_lowercase().as_str() {
@@ -188,15 +187,16 @@ impl<'a> Talk<'a> {
             }
         };
         let note = Some(note.trim().to_owned()).filter(|note| !note.is_empty());
-        match decide(&self.client, id, approve, note).await {
-            Err(Error::Api(refusal)) if !is_settled(&refusal.code) => self.refused(Error::Api(refusal).into()),
-            // Or somebody else was faster; what they said follows on the socket.
-            Ok(()) | Err(Error::Api(_)) => {
-                self.asked.retain(|asked| *asked != id);
-                Ok(())
+        if let Err(error) = decide(&self.client, id, approve, note).await {
+            let over = [ErrorCode::ApprovalConflict, ErrorCode::ApprovalExpired, ErrorCode::ApprovalNotFound];
+            if !error.code().is_some_and(|code| over.contains(code)) {
+                // It is still open.
+                return self.refused(error);
             }
-            Err(error) => Err(error.into()),
+            // Somebody else was faster; what they said follows on the socket.
         }
+        self.asked.pop_front();
+        Ok(())
     }
 
     fn update(&mut self, update: Update<ChatsProtocol>) -> Result<()> {
@@ -230,7 +230,10 @@ impl<'a> Talk<'a> {
             ChatsServerMessage::Turn(turn) => match turn.status {
                 ChatTurnStatus::Running => self.running = Some(turn.turn_id),
                 ChatTurnStatus::Queued | ChatTurnStatus::Cancelling => {}
-                _ => self.running = self.running.filter(|running| *running != turn.turn_id),
+                _ => {
+                    self.running = self.running.filter(|running| *running != turn.turn_id);
+                    self.asked.retain(|(of, _)| *of != turn.turn_id);
+                }
             },
             ChatsServerMessage::Result(result) => {
                 let failure = (!result.success).then(|| {
@@ -248,17 +251,21 @@ impl<'a> Talk<'a> {
                 self.mine.insert(said.turn_id);
             }
             ChatsServerMessage::ApprovalRequest(question) => {
-                if !self.asked.contains(&question.approval_id) {
-                    self.asked.push_back(question.approval_id);
+                let asked = (question.turn_id, question.approval_id);
+                if self.asked.contains(&asked) {
+                    return Ok(());
                 }
+                self.asked.push_back(asked);
                 if !self.person {
                     let id = question.approval_id;
                     self.show.remark(&format!("`flightdeck approvals approve {id}` in another terminal answers, too"));
                 }
             }
-            ChatsServerMessage::ApprovalResolved(answer) => self.asked.retain(|asked| *asked != answer.approval_id),
+            ChatsServerMessage::ApprovalResolved(answer) => {
+                self.asked.retain(|(_, asked)| *asked != answer.approval_id);
+            }
             // Something that was said was refused.
-            ChatsServerMessage::Error(fault) if !self.patient => {
+            ChatsServerMessage::Error(fault) => {
                 let action = fault.action.as_deref().unwrap_or_default();
                 return Err(Failure::new(Exit::Failed, format!("{} {action}", fault.error)).into());
             }
@@ -277,11 +284,6 @@ impl<'a> Talk<'a> {
     fn shown(&mut self, message: &ChatsServerMessage) -> Result<()> {
         if self.scene.json { as_json(message) } else { self.show.message(message) }
     }
-}
-
-/// Whether a decision is refused because there is one already.
-const fn is_settled(code: &ErrorCode) -> bool {
-    matches!(code, ErrorCode::ApprovalConflict | ErrorCode::ApprovalExpired | ErrorCode::ApprovalNotFound)
 }
 
 /// One message, for programs: as it is on the wire.
