@@ -10,6 +10,7 @@ mod companion;
 mod convert;
 mod devices;
 mod docs;
+mod following;
 mod health;
 mod hub;
 mod mobile;

@@ -1,7 +1,6 @@
 //! One connection of the chat's socket.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_api::generated::sockets::CloseCode;
@@ -13,18 +12,14 @@ use uuid::Uuid;
 use super::frame;
 use super::socket::{Services, Who};
 use super::told::{Glance, Told};
-use crate::log::{GapReason, Item, LiveEvent, Reader, ReaderLimits, Start, Subscription};
+use crate::log::{Item, LiveEvent, Reader, ReaderLimits, Start, Subscription};
 use crate::service::chats::{ChatEvent, Say, Saying, chat_stream, claim_of};
-use crate::service::streams::{self, Guard};
-use crate::store::StoreError;
-use crate::surface::convert;
+use crate::service::streams::Guard;
+use crate::surface::following::Failures;
+use crate::surface::{convert, following};
 
 /// Bytes of messages in a `history`.
 const HISTORY: usize = 1 << 20;
-
-/// Before history is read again, when the database is away, and how often that is tried.
-const PAUSE: Duration = Duration::from_millis(500);
-const ATTEMPTS: u8 = 60;
 
 type Out = Outbox<ChatsServerMessage>;
 
@@ -40,7 +35,7 @@ pub(in crate::surface) struct Session {
     reader: Reader,
     followed: Vec<Followed>,
     /// Failures in a row to read history.
-    failures: u8,
+    failures: Failures,
 }
 
 /// A chat that the client follows.
@@ -54,7 +49,7 @@ impl Session {
         let limits = ReaderLimits { events: CHATS.limits.queue_events, bytes: CHATS.limits.queue_bytes };
         let mut reader = services.chats.reader(limits);
         let guard = guard.map(|guard| reader.follow(&guard.stream, Start::After(guard.seq)));
-        Self { services, who, guard, reader, followed: Vec::new(), failures: 0 }
+        Self { services, who, guard, reader, followed: Vec::new(), failures: Failures::default() }
     }
 
     fn device_id(&self) -> Option<Uuid> {
@@ -141,10 +136,7 @@ impl Session {
                     chat_id: told.chat_id.to_string(),
                     since_seq: convert::seq(since),
                     next_seq: convert::seq(next),
-                    reason: match reason {
-                        GapReason::Trimmed => types::GapReason::Trimmed,
-                        GapReason::Ahead => types::GapReason::Ahead,
-                    },
+                    reason: following::gap_reason(reason),
                 }));
             }
             Item::FellBehind => return Err(CloseCode::SlowReader),
@@ -198,26 +190,7 @@ impl Session {
 
     /// Ends the connection of a device that is revoked.
     fn must_stay(&self, kind: &str, payload: &str) -> Result<(), CloseCode> {
-        let revoked = self.device_id().is_some_and(|device_id| streams::revokes(device_id, kind, payload));
-        if revoked { Err(CloseCode::CredentialInvalid) } else { Ok(()) }
-    }
-
-    /// After history could not be read: waits a while, and gives up at last.
-    async fn falter(&mut self, error: StoreError) -> Result<(), CloseCode> {
-        self.failures += 1;
-        let refused = matches!(error, StoreError::Refused(_));
-        if self.failures == 1 || refused {
-            // Logs it.
-            let _ = ApiError::from(error);
-        }
-        if refused {
-            return Err(CloseCode::Internal);
-        }
-        if self.failures >= ATTEMPTS {
-            return Err(CloseCode::Overloaded);
-        }
-        Box::pin(tokio::time::sleep(PAUSE)).await;
-        Ok(())
+        self.device_id().map_or(Ok(()), |device_id| following::must_stay(device_id, kind, payload))
     }
 }
 
@@ -311,10 +284,10 @@ impl ChatsSession for Session {
         while out.is_empty() {
             match self.reader.next().await {
                 Ok(item) => {
-                    self.failures = 0;
+                    self.failures.end();
                     self.give(item, out)?;
                 }
-                Err(error) => Box::pin(self.falter(error)).await?,
+                Err(error) => Box::pin(self.failures.add(error)).await?,
             }
         }
         Ok(())

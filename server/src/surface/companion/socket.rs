@@ -22,11 +22,11 @@ use uuid::Uuid;
 
 use super::frame;
 use crate::auth::Authority;
-use crate::log::{Encoding, GapReason, Item, Reader, ReaderLimits, Start, Subscription, agent_stream};
+use crate::log::{Encoding, Item, Reader, ReaderLimits, Start, Subscription, agent_stream};
 use crate::service::companion::{Companion, Status};
 use crate::store::StoreError;
 use crate::store::events::EventRow;
-use crate::surface::convert;
+use crate::surface::{convert, following};
 
 /// How long a new socket waits for its client to subscribe.
 const MOMENT: Duration = Duration::from_millis(500);
@@ -215,10 +215,7 @@ impl Session {
                 out.send(CompanionServerMessage::Gap(types::CompanionGap {
                     since_seq: convert::seq(since),
                     next_seq: convert::seq(next),
-                    reason: match reason {
-                        GapReason::Trimmed => types::GapReason::Trimmed,
-                        GapReason::Ahead => types::GapReason::Ahead,
-                    },
+                    reason: following::gap_reason(reason),
                 }));
                 Ok(())
             }

@@ -14,9 +14,8 @@ use futures_util::future::{BoxFuture, OptionFuture};
 use super::frame;
 use crate::auth::HubTokens;
 use crate::clock::Clock;
-use crate::log::GapReason;
 use crate::service::hub::{Channel, Client, End, Hub, Identity, Refusal, Told};
-use crate::surface::convert;
+use crate::surface::{convert, following};
 
 /// What is ready is sent together, up to so many frames and bytes.
 const FRAMES: usize = 64;
@@ -320,10 +319,7 @@ impl Session {
                 channel: channel.as_ref().to_owned(),
                 since_seq: convert::seq(since),
                 next_seq: convert::seq(next),
-                reason: match reason {
-                    GapReason::Trimmed => types::GapReason::Trimmed,
-                    GapReason::Ahead => types::GapReason::Ahead,
-                },
+                reason: following::gap_reason(reason),
                 timestamp: self.now(),
             })),
         }

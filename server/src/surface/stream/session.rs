@@ -1,7 +1,6 @@
 //! One connection of the native socket.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_api::generated::sockets::CloseCode;
@@ -12,16 +11,10 @@ use uuid::Uuid;
 
 use super::credentials::{Credentials, Device};
 use super::{Services, frame};
-use crate::log::{Encoding, GapReason, Item, Reader, ReaderLimits, Start, Subscription};
-use crate::service::streams::{self, View};
-use crate::store::StoreError;
+use crate::log::{Encoding, Item, Reader, ReaderLimits, Start, Subscription};
+use crate::service::streams::View;
 use crate::surface::convert;
-
-/// Before history is read again, when the database is away.
-const PAUSE: Duration = Duration::from_millis(500);
-
-/// How often that is tried before the client is sent away.
-const ATTEMPTS: u8 = 60;
+use crate::surface::following::{Failures, gap_reason, must_stay};
 
 /// How the tokens of devices begin.
 const DEVICE_TOKEN: &str = "fdd_";
@@ -37,7 +30,7 @@ pub(in crate::surface) struct Session {
     /// What the client follows. There are at most `subscriptions`, and they are looked up only where much else is done.
     followed: Vec<(Subscription, Box<str>)>,
     /// Failures in a row to read history.
-    failures: u8,
+    failures: Failures,
 }
 
 impl Session {
@@ -46,7 +39,14 @@ impl Session {
         let (reader, now) = (services.streams.reader(limits), services.streams.now());
         let mut credentials = Credentials::new(local, now);
         credentials.watch(&services.streams);
-        Self { services, connection_id: Uuid::now_v7(), credentials, reader, followed: Vec::new(), failures: 0 }
+        Self {
+            services,
+            connection_id: Uuid::now_v7(),
+            credentials,
+            reader,
+            followed: Vec::new(),
+            failures: Failures::default(),
+        }
     }
 
     pub(super) const fn connection_id(&self) -> Uuid {
@@ -169,10 +169,7 @@ impl Session {
             }
             Item::Gap { subscription, since, next, reason } => match self.stream(subscription) {
                 Some(stream) => {
-                    let reason = match reason {
-                        GapReason::Trimmed => types::GapReason::Trimmed,
-                        GapReason::Ahead => types::GapReason::Ahead,
-                    };
+                    let reason = gap_reason(reason);
                     out.send(gap(stream.to_owned(), since, next, reason));
                 }
                 // What is not to be had may have been that the device is revoked: it has to show its token again.
@@ -180,25 +177,6 @@ impl Session {
             },
             Item::FellBehind => return Err(CloseCode::SlowReader),
         }
-        Ok(())
-    }
-
-    /// After history could not be read: waits a while, and gives up at last.
-    async fn falter(&mut self, error: StoreError) -> Result<(), CloseCode> {
-        self.failures += 1;
-        let refused = matches!(error, StoreError::Refused(_));
-        if self.failures == 1 || refused {
-            // Logs it.
-            let _ = ApiError::from(error);
-        }
-        if refused {
-            return Err(CloseCode::Internal);
-        }
-        if self.failures >= ATTEMPTS {
-            return Err(CloseCode::Overloaded);
-        }
-        // Boxed: a connection has no room to spare for what hardly ever happens.
-        Box::pin(tokio::time::sleep(PAUSE)).await;
         Ok(())
     }
 }
@@ -271,10 +249,10 @@ impl StreamSession for Session {
                 code = self.credentials.ended() => return Err(code),
                 item = self.reader.next() => match item {
                     Ok(item) => {
-                        self.failures = 0;
+                        self.failures.end();
                         self.give(item, out)?;
                     }
-                    Err(error) => Box::pin(self.falter(error)).await?,
+                    Err(error) => Box::pin(self.failures.add(error)).await?,
                 },
             }
         }
@@ -316,11 +294,6 @@ fn refusal(error: ApiError, stream: Option<String>, id: Option<String>) -> Strea
         stream,
         id,
     })
-}
-
-/// Ends a device's connection when it is revoked.
-fn must_stay(device_id: Uuid, kind: &str, payload: &str) -> Result<(), CloseCode> {
-    if streams::revokes(device_id, kind, payload) { Err(CloseCode::CredentialInvalid) } else { Ok(()) }
 }
 
 #[cfg(test)]
