@@ -76,9 +76,10 @@ for_each_database! {
     }
 }
 
-fn resident_kib(id: u32) -> Result<u64> {
+/// The most memory that a process has had.
+fn peak_kib(id: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("it has a size")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("it has a size")?;
     Ok(line.trim().trim_end_matches("kB").trim().parse()?)
 }
 
@@ -108,9 +109,15 @@ fn an_agent_that_says_a_hundred_megabytes_costs_no_memory() {
             }
         };
         say("hello").await?;
-        let before = resident_kib(process.id()?)?;
+        // It follows, and reads nothing.
+        let socket = flightdeck_tests::socket::document::socket("chats");
+        let opened = RawSocket::open(process.address(), &Request::socket("/ws"), socket, Kind::Sqlite).await?;
+        let mut stalled = opened.socket()?;
+        stalled.send(&json!({"type": "subscribe", "chatId": id})).await?;
+        stalled.until("synced").await?;
+        let before = peak_kib(process.id()?)?;
         tokio::time::timeout(PATIENCE, say("much")).await.context("it does not end")??;
-        let grown = resident_kib(process.id()?)?.saturating_sub(before);
+        let grown = peak_kib(process.id()?)?.saturating_sub(before);
         ensure!(grown < GROWTH, "the server grew by {grown} KiB");
         Ok(())
     });
