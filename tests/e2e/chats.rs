@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use flightdeck_tests::database::TestDatabase;
 use flightdeck_tests::{Kind, RawSocket, Request, ServerProcess, for_each_database, on_postgres};
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 use crate::machine::{Machine, said, until};
@@ -213,6 +214,36 @@ on_postgres! {
     }
 }
 
+on_postgres! {
+    /// A database that hangs keeps its server from holding the chat, and not the agent alive beyond the time for which it is
+    /// held: a server that reaches the database could take it then.
+    async fn an_agent_ends_in_time_when_the_database_hangs() {
+        let folder = tempfile::tempdir()?;
+        let mark = format!("FLIGHTDECK_TEST_{}", uuid::Uuid::new_v4().simple());
+        let script = script(folder.path(), &mark)?;
+        let store = TestDatabase::create(Kind::Postgres).await?;
+        let process = ServerProcess::on(&store, &[("FLIGHTDECK_MOCK_SCRIPT", script.as_str())]).await?;
+        let (id, mut socket) = chat(&process, Kind::Postgres).await?;
+        socket.send(&say(&id, "work")).await?;
+        until_processes(&mark, |count| count >= 3).await?;
+        let hanging = store.connect().await?;
+        hanging.execute_unprepared("BEGIN; LOCK TABLE chats IN ACCESS EXCLUSIVE MODE").await?;
+        let hangs = Instant::now();
+        // What is written before the next renewal hangs, one after the other, and then the renewal does.
+        let said = Request::post(format!("/api/chats/{id}/messages"), &json!({"content": "and then this"}));
+        let address = process.address().to_owned();
+        let saying = tokio::spawn(async move {
+            futures_util::future::join_all((0..5).map(|_| said.send(&address))).await;
+        });
+        until_processes(&mark, |count| count == 0).await?;
+        ensure!(hangs.elapsed() < Duration::from_secs(15), "it went on for {:?}", hangs.elapsed());
+        hanging.execute_unprepared("COMMIT").await?;
+        let failed = patiently(&mut socket, "error").await?;
+        ensure!(failed["error"].as_str().is_some_and(|text| text.contains("went away")), "{failed}");
+        saying.await?;
+    }
+}
+
 /// The next such message, however long another server's hold on the chat takes to run out.
 async fn patiently(socket: &mut RawSocket, wanted: &str) -> Result<Value> {
     let mut found = socket.until(wanted).await;
@@ -269,8 +300,14 @@ for_each_database! {
         let list = machine.json(&["chat", "--list"]).await?;
         ensure!(list[0]["title"] == "hello there", "{list}");
         let asking = machine.start(&["chat", "--chat", "last"], "run echo one-$((1+1))\ny go on\n").await?;
-        let said = said(asking, "chat").await?;
-        ensure!(said.contains("one-2") && said.contains("That is done."), "{said}");
+        let went = said(asking, "chat").await?;
+        ensure!(went.contains("one-2") && went.contains("That is done."), "{went}");
+        // Whoever joins while the agent asks may answer.
+        let asks = machine.start(&["chat", "run echo joined-$((1+1))"], "").await?;
+        until(&machine, &["approvals"], |list| list.as_array().is_some_and(|list| list.len() == 1)).await?;
+        said(machine.start(&["chat", "--chat", "last"], "y\n").await?, "chat --chat last").await?;
+        let answered = said(asks, "chat").await?;
+        ensure!(answered.contains("joined-2"), "{answered}");
         // Ctrl-C ends the turn, and not only the command.
         let sleeping = machine.start(&["chat", "sleep"], "").await?;
         let runs = |list: &Value| list.as_array().is_some_and(|all| all.iter().any(|chat| chat["status"] == "running"));
