@@ -72,7 +72,7 @@ async fn an_agent_that_nobody_has_logged_in_to_says_how() -> Result<()> {
 #[tokio::test]
 async fn an_agent_of_another_version_is_refused() -> Result<()> {
     let why = refusal(&acp_greets(&json!({"protocolVersion": 2, "agentCapabilities": {}}))).await?;
-    ensure!(why.contains("version") && why.contains('2'), "it says {why}");
+    ensure!(why.contains("protocol version 1") && why.contains('2'), "it says {why}");
     Ok(())
 }
 

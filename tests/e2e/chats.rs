@@ -225,7 +225,7 @@ on_postgres! {
         let process = ServerProcess::on(&store, &[("FLIGHTDECK_MOCK_SCRIPT", script.as_str())]).await?;
         let (id, mut socket) = chat(&process, Kind::Postgres).await?;
         socket.send(&say(&id, "work")).await?;
-        until_processes(&mark, |count| count >= 3).await?;
+        until_processes(&mark, |count| count >= WANDERERS).await?;
         let hanging = store.connect().await?;
         hanging.execute_unprepared("BEGIN; LOCK TABLE chats IN ACCESS EXCLUSIVE MODE").await?;
         let hangs = Instant::now();

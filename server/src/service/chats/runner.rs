@@ -219,10 +219,20 @@ impl Chats {
         self.0.limits.folder.join(chat_id.to_string())
     }
 
-    /// Remembers what is needed to take the agent up again.
+    /// Remembers what is needed to take the agent up again, unless another server has the chat by now.
     pub(super) async fn remember(&self, chat_id: Uuid, agent_session: Option<String>, cwd: Option<String>) {
-        let change = ChatChange { agent_session, cwd, ..ChatChange::default() };
-        if let Err(error) = self.change(chat_id, change, None).await {
+        let (change, server) = (ChatChange { agent_session, cwd, ..ChatChange::default() }, self.0.server);
+        let remembered = self.0.log.transact(None, move |work: &mut Work<'_>| {
+            let change = change.clone();
+            Box::pin(async move {
+                let connection = work.tx().connection();
+                if chats::is_held(connection, chat_id, server).await? {
+                    chats::change(connection, chat_id, change).await?;
+                }
+                Ok::<_, ApiError>(())
+            })
+        });
+        if let Err(error) = remembered.await {
             tracing::warn!(%chat_id, %error, "could not remember an agent's session");
         }
     }

@@ -36,16 +36,11 @@ pub(super) async fn open(wire: &mut Wire, setup: &Setup) -> Result<Session, Fail
     let files = FileSystemCapabilities::new().read_text_file(false).write_text_file(false);
     let capabilities = ClientCapabilities::new().fs(files).terminal(false);
     let hello = InitializeRequest::new(ProtocolVersion::V1).client_info(info).client_capabilities(capabilities);
+    // An agent of another version is refused by the protocol's library.
     let agent = match wire.ask(hello).await {
         Ok(agent) => agent,
         Err(unanswered) => return Err(failed(unanswered, "")),
     };
-    if agent.protocol_version != ProtocolVersion::V1 {
-        let version = agent.protocol_version;
-        return Err(Failure::Refused(format!(
-            "The agent speaks version {version} of the Agent Client Protocol; this server speaks version 1."
-        )));
-    }
     let login = login(&agent.auth_methods);
     if let Some(resume) = &setup.resume {
         let id = SessionId::new(resume.clone());
