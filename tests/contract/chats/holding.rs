@@ -51,8 +51,10 @@ for_each_database! {
         let turn = socket.until("result").await?["turnId"].as_str().context("it has a turn")?.parse()?;
         // As a server leaves it that was killed at work.
         let connection = server.database().connect().await?;
-        connection.execute_unprepared("UPDATE turns SET status = 'running', ended_at = NULL").await?;
-        connection.execute_unprepared("UPDATE runs SET status = 'RUNNING'").await?;
+        // At once: the server, which lives, may take a turn for left behind that it has just ended.
+        let work = "BEGIN; UPDATE turns SET status = 'running', ended_at = NULL; \
+                    UPDATE runs SET status = 'RUNNING', ended_at = NULL; COMMIT";
+        connection.execute_unprepared(work).await?;
         workspace.device.chats().delete_chat(&id).await?;
         server.hurry(until_chats(&server, 0)).await?;
         let run = workspace.device.runs().get_run(&turn).await?;
