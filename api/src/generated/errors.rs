@@ -98,6 +98,48 @@ pub enum ErrorCode {
     TooManyChats,
     /// The agent could not finish its turn.
     TurnFailed,
+    /// There is no such session, or it is over.
+    SessionNotFound,
+    /// This server gives no access to that folder.
+    RepositoryNotAllowed,
+    /// There is no git repository that can be used at this path.
+    RepositoryInvalid,
+    /// This server has no relay.
+    RelayMissing,
+    /// This server does not run that command.
+    CommandNotAllowed,
+    /// The folder is not one of the session's repository.
+    DirectoryNotAllowed,
+    /// A command runs in this session already.
+    CommandRunning,
+    /// The command could not be started.
+    CommandNotStarted,
+    /// The repository has no such commit, branch or tag.
+    BaseUnknown,
+    /// The changes are larger than the server gives out.
+    DiffTooLarge,
+    /// Git could not do that.
+    GitFailed,
+    /// Another program works on the repository, or holds its lock.
+    RepositoryBusy,
+    /// A branch can't have that name.
+    BranchInvalid,
+    /// As many tasks are open in this session as may.
+    TooManyTasks,
+    /// The session has no such task.
+    TaskNotFound,
+    /// The task has no patches that this could be done with.
+    TaskNotReady,
+    /// The task has been applied with another selection, or its patches have changed since they were reviewed.
+    TaskApplied,
+    /// The task is over, so its agent hears nothing any more.
+    TaskOver,
+    /// The selection names what is not in the task's patches, or there is nothing to apply.
+    SelectionUnknown,
+    /// A selected change does not fit the files as they are now. Nothing was changed.
+    PatchConflict,
+    /// A hook of the repository refused the commit. Nothing was changed.
+    CommitRefused,
 }
 
 impl ErrorCode {
@@ -147,6 +189,27 @@ impl ErrorCode {
         Self::AgentsNotAllowed,
         Self::TooManyChats,
         Self::TurnFailed,
+        Self::SessionNotFound,
+        Self::RepositoryNotAllowed,
+        Self::RepositoryInvalid,
+        Self::RelayMissing,
+        Self::CommandNotAllowed,
+        Self::DirectoryNotAllowed,
+        Self::CommandRunning,
+        Self::CommandNotStarted,
+        Self::BaseUnknown,
+        Self::DiffTooLarge,
+        Self::GitFailed,
+        Self::RepositoryBusy,
+        Self::BranchInvalid,
+        Self::TooManyTasks,
+        Self::TaskNotFound,
+        Self::TaskNotReady,
+        Self::TaskApplied,
+        Self::TaskOver,
+        Self::SelectionUnknown,
+        Self::PatchConflict,
+        Self::CommitRefused,
     ];
 
     /// The code as it is on the wire.
@@ -197,6 +260,27 @@ impl ErrorCode {
             Self::AgentsNotAllowed => "agents_not_allowed",
             Self::TooManyChats => "too_many_chats",
             Self::TurnFailed => "turn_failed",
+            Self::SessionNotFound => "session_not_found",
+            Self::RepositoryNotAllowed => "repository_not_allowed",
+            Self::RepositoryInvalid => "repository_invalid",
+            Self::RelayMissing => "relay_missing",
+            Self::CommandNotAllowed => "command_not_allowed",
+            Self::DirectoryNotAllowed => "directory_not_allowed",
+            Self::CommandRunning => "command_running",
+            Self::CommandNotStarted => "command_not_started",
+            Self::BaseUnknown => "base_unknown",
+            Self::DiffTooLarge => "diff_too_large",
+            Self::GitFailed => "git_failed",
+            Self::RepositoryBusy => "repository_busy",
+            Self::BranchInvalid => "branch_invalid",
+            Self::TooManyTasks => "too_many_tasks",
+            Self::TaskNotFound => "task_not_found",
+            Self::TaskNotReady => "task_not_ready",
+            Self::TaskApplied => "task_applied",
+            Self::TaskOver => "task_over",
+            Self::SelectionUnknown => "selection_unknown",
+            Self::PatchConflict => "patch_conflict",
+            Self::CommitRefused => "commit_refused",
         }
     }
 
@@ -248,6 +332,27 @@ impl ErrorCode {
             Self::AgentsNotAllowed => 403,
             Self::TooManyChats => 409,
             Self::TurnFailed => 500,
+            Self::SessionNotFound => 404,
+            Self::RepositoryNotAllowed => 403,
+            Self::RepositoryInvalid => 400,
+            Self::RelayMissing => 409,
+            Self::CommandNotAllowed => 403,
+            Self::DirectoryNotAllowed => 403,
+            Self::CommandRunning => 409,
+            Self::CommandNotStarted => 409,
+            Self::BaseUnknown => 400,
+            Self::DiffTooLarge => 409,
+            Self::GitFailed => 409,
+            Self::RepositoryBusy => 409,
+            Self::BranchInvalid => 400,
+            Self::TooManyTasks => 409,
+            Self::TaskNotFound => 404,
+            Self::TaskNotReady => 409,
+            Self::TaskApplied => 409,
+            Self::TaskOver => 409,
+            Self::SelectionUnknown => 400,
+            Self::PatchConflict => 409,
+            Self::CommitRefused => 409,
         }
     }
 
@@ -299,6 +404,27 @@ impl ErrorCode {
             Self::AgentsNotAllowed => false,
             Self::TooManyChats => false,
             Self::TurnFailed => true,
+            Self::SessionNotFound => false,
+            Self::RepositoryNotAllowed => false,
+            Self::RepositoryInvalid => false,
+            Self::RelayMissing => false,
+            Self::CommandNotAllowed => false,
+            Self::DirectoryNotAllowed => false,
+            Self::CommandRunning => false,
+            Self::CommandNotStarted => false,
+            Self::BaseUnknown => false,
+            Self::DiffTooLarge => false,
+            Self::GitFailed => false,
+            Self::RepositoryBusy => true,
+            Self::BranchInvalid => false,
+            Self::TooManyTasks => false,
+            Self::TaskNotFound => false,
+            Self::TaskNotReady => false,
+            Self::TaskApplied => false,
+            Self::TaskOver => false,
+            Self::SelectionUnknown => false,
+            Self::PatchConflict => false,
+            Self::CommitRefused => false,
         }
     }
 
@@ -352,6 +478,31 @@ impl ErrorCode {
             Self::AgentsNotAllowed => "This caller may not run agents on this server.",
             Self::TooManyChats => "One connection follows as many chats as it may.",
             Self::TurnFailed => "The agent could not finish its turn.",
+            Self::SessionNotFound => "There is no such session, or it is over.",
+            Self::RepositoryNotAllowed => "This server gives no access to that folder.",
+            Self::RepositoryInvalid => "There is no git repository that can be used at this path.",
+            Self::RelayMissing => "This server has no relay.",
+            Self::CommandNotAllowed => "This server does not run that command.",
+            Self::DirectoryNotAllowed => "The folder is not one of the session's repository.",
+            Self::CommandRunning => "A command runs in this session already.",
+            Self::CommandNotStarted => "The command could not be started.",
+            Self::BaseUnknown => "The repository has no such commit, branch or tag.",
+            Self::DiffTooLarge => "The changes are larger than the server gives out.",
+            Self::GitFailed => "Git could not do that.",
+            Self::RepositoryBusy => "Another program works on the repository, or holds its lock.",
+            Self::BranchInvalid => "A branch can't have that name.",
+            Self::TooManyTasks => "As many tasks are open in this session as may.",
+            Self::TaskNotFound => "The session has no such task.",
+            Self::TaskNotReady => "The task has no patches that this could be done with.",
+            Self::TaskApplied => {
+                "The task has been applied with another selection, or its patches have changed since they were reviewed."
+            }
+            Self::TaskOver => "The task is over, so its agent hears nothing any more.",
+            Self::SelectionUnknown => {
+                "The selection names what is not in the task's patches, or there is nothing to apply."
+            }
+            Self::PatchConflict => "A selected change does not fit the files as they are now. Nothing was changed.",
+            Self::CommitRefused => "A hook of the repository refused the commit. Nothing was changed.",
         }
     }
 
@@ -409,6 +560,29 @@ impl ErrorCode {
             }
             Self::TooManyChats => "Unsubscribe from one, or open another connection.",
             Self::TurnFailed => "Read why, and send the message again.",
+            Self::SessionNotFound => "Open a new one.",
+            Self::RepositoryNotAllowed => "Name its repository, or a folder above it, in REPO_ALLOWLIST on the server.",
+            Self::RepositoryInvalid => {
+                "Give the absolute path of the top folder of a working tree; `details` says what is there."
+            }
+            Self::RelayMissing => "Open the session with `direct`, or set FLIGHTDECK_RELAY_URL on the server.",
+            Self::CommandNotAllowed => "Add the whole command, with its arguments, to CMD_ALLOWLIST on the server.",
+            Self::DirectoryNotAllowed => "Name a folder below the repository.",
+            Self::CommandRunning => "Wait for its end, or end it in the terminal.",
+            Self::CommandNotStarted => "Read why, and see that its program is on the server's machine.",
+            Self::BaseUnknown => "Name one that it has.",
+            Self::DiffTooLarge => "Look at them on the machine, or commit some; `details` names the limit.",
+            Self::GitFailed => "Read what it said in `details`, and mend that in the repository.",
+            Self::RepositoryBusy => "Try again in a moment; if nothing else works on it, remove `index.lock`.",
+            Self::BranchInvalid => "Give a name that git takes.",
+            Self::TooManyTasks => "Apply or cancel some.",
+            Self::TaskNotFound => "List the session's tasks.",
+            Self::TaskNotReady => "Wait until it is ready; one that failed or was cancelled never is.",
+            Self::TaskApplied => "Look at its patches again, or take back what was applied.",
+            Self::TaskOver => "Start another task.",
+            Self::SelectionUnknown => "Choose files and hunks from the patches; `details` names the one.",
+            Self::PatchConflict => "Commit or undo what is in its way, or leave out the hunk that `details` names.",
+            Self::CommitRefused => "Read what it said in `details`.",
         }
     }
 }

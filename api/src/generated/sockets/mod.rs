@@ -4,6 +4,7 @@
 
 pub mod chats;
 mod close_code;
+pub mod cockpit;
 pub mod companion;
 pub mod hub;
 pub mod stream;
@@ -13,4 +14,5 @@ pub use close_code::CloseCode;
 use crate::support::SocketInfo;
 
 /// Every socket, in the order of the spec.
-pub const SOCKETS: &[&SocketInfo] = &[&chats::CHATS, &companion::COMPANION, &hub::HUB, &stream::STREAM];
+pub const SOCKETS: &[&SocketInfo] =
+    &[&chats::CHATS, &cockpit::COCKPIT, &companion::COMPANION, &hub::HUB, &stream::STREAM];

@@ -189,6 +189,90 @@ pub enum ErrorCode {
     ///
     /// Read why, and send the message again.
     TurnFailed,
+    /// There is no such session, or it is over.
+    ///
+    /// Open a new one.
+    SessionNotFound,
+    /// This server gives no access to that folder.
+    ///
+    /// Name its repository, or a folder above it, in REPO_ALLOWLIST on the server.
+    RepositoryNotAllowed,
+    /// There is no git repository that can be used at this path.
+    ///
+    /// Give the absolute path of the top folder of a working tree; `details` says what is there.
+    RepositoryInvalid,
+    /// This server has no relay.
+    ///
+    /// Open the session with `direct`, or set FLIGHTDECK_RELAY_URL on the server.
+    RelayMissing,
+    /// This server does not run that command.
+    ///
+    /// Add the whole command, with its arguments, to CMD_ALLOWLIST on the server.
+    CommandNotAllowed,
+    /// The folder is not one of the session's repository.
+    ///
+    /// Name a folder below the repository.
+    DirectoryNotAllowed,
+    /// A command runs in this session already.
+    ///
+    /// Wait for its end, or end it in the terminal.
+    CommandRunning,
+    /// The command could not be started.
+    ///
+    /// Read why, and see that its program is on the server's machine.
+    CommandNotStarted,
+    /// The repository has no such commit, branch or tag.
+    ///
+    /// Name one that it has.
+    BaseUnknown,
+    /// The changes are larger than the server gives out.
+    ///
+    /// Look at them on the machine, or commit some; `details` names the limit.
+    DiffTooLarge,
+    /// Git could not do that.
+    ///
+    /// Read what it said in `details`, and mend that in the repository.
+    GitFailed,
+    /// Another program works on the repository, or holds its lock.
+    ///
+    /// Try again in a moment; if nothing else works on it, remove `index.lock`.
+    RepositoryBusy,
+    /// A branch can't have that name.
+    ///
+    /// Give a name that git takes.
+    BranchInvalid,
+    /// As many tasks are open in this session as may.
+    ///
+    /// Apply or cancel some.
+    TooManyTasks,
+    /// The session has no such task.
+    ///
+    /// List the session's tasks.
+    TaskNotFound,
+    /// The task has no patches that this could be done with.
+    ///
+    /// Wait until it is ready; one that failed or was cancelled never is.
+    TaskNotReady,
+    /// The task has been applied with another selection, or its patches have changed since they were reviewed.
+    ///
+    /// Look at its patches again, or take back what was applied.
+    TaskApplied,
+    /// The task is over, so its agent hears nothing any more.
+    ///
+    /// Start another task.
+    TaskOver,
+    /// The selection names what is not in the task's patches, or there is nothing to apply.
+    ///
+    /// Choose files and hunks from the patches; `details` names the one.
+    SelectionUnknown,
+    /// A selected change does not fit the files as they are now. Nothing was changed.
+    ///
+    /// Commit or undo what is in its way, or leave out the hunk that `details` names.
+    PatchConflict,
+    /// A hook of the repository refused the commit. Nothing was changed.
+    ///
+    /// Read what it said in `details`.
+    CommitRefused,
     /// A code that this version does not know.
     Unknown(UnknownValue),
 }
@@ -240,6 +324,27 @@ impl ErrorCode {
         Self::AgentsNotAllowed,
         Self::TooManyChats,
         Self::TurnFailed,
+        Self::SessionNotFound,
+        Self::RepositoryNotAllowed,
+        Self::RepositoryInvalid,
+        Self::RelayMissing,
+        Self::CommandNotAllowed,
+        Self::DirectoryNotAllowed,
+        Self::CommandRunning,
+        Self::CommandNotStarted,
+        Self::BaseUnknown,
+        Self::DiffTooLarge,
+        Self::GitFailed,
+        Self::RepositoryBusy,
+        Self::BranchInvalid,
+        Self::TooManyTasks,
+        Self::TaskNotFound,
+        Self::TaskNotReady,
+        Self::TaskApplied,
+        Self::TaskOver,
+        Self::SelectionUnknown,
+        Self::PatchConflict,
+        Self::CommitRefused,
     ];
 
     /// The code as it is on the wire.
@@ -290,6 +395,27 @@ impl ErrorCode {
             Self::AgentsNotAllowed => "agents_not_allowed",
             Self::TooManyChats => "too_many_chats",
             Self::TurnFailed => "turn_failed",
+            Self::SessionNotFound => "session_not_found",
+            Self::RepositoryNotAllowed => "repository_not_allowed",
+            Self::RepositoryInvalid => "repository_invalid",
+            Self::RelayMissing => "relay_missing",
+            Self::CommandNotAllowed => "command_not_allowed",
+            Self::DirectoryNotAllowed => "directory_not_allowed",
+            Self::CommandRunning => "command_running",
+            Self::CommandNotStarted => "command_not_started",
+            Self::BaseUnknown => "base_unknown",
+            Self::DiffTooLarge => "diff_too_large",
+            Self::GitFailed => "git_failed",
+            Self::RepositoryBusy => "repository_busy",
+            Self::BranchInvalid => "branch_invalid",
+            Self::TooManyTasks => "too_many_tasks",
+            Self::TaskNotFound => "task_not_found",
+            Self::TaskNotReady => "task_not_ready",
+            Self::TaskApplied => "task_applied",
+            Self::TaskOver => "task_over",
+            Self::SelectionUnknown => "selection_unknown",
+            Self::PatchConflict => "patch_conflict",
+            Self::CommitRefused => "commit_refused",
             Self::Unknown(value) => value.as_str(),
         }
     }
@@ -342,6 +468,27 @@ impl ErrorCode {
             Self::AgentsNotAllowed => Some(false),
             Self::TooManyChats => Some(false),
             Self::TurnFailed => Some(true),
+            Self::SessionNotFound => Some(false),
+            Self::RepositoryNotAllowed => Some(false),
+            Self::RepositoryInvalid => Some(false),
+            Self::RelayMissing => Some(false),
+            Self::CommandNotAllowed => Some(false),
+            Self::DirectoryNotAllowed => Some(false),
+            Self::CommandRunning => Some(false),
+            Self::CommandNotStarted => Some(false),
+            Self::BaseUnknown => Some(false),
+            Self::DiffTooLarge => Some(false),
+            Self::GitFailed => Some(false),
+            Self::RepositoryBusy => Some(true),
+            Self::BranchInvalid => Some(false),
+            Self::TooManyTasks => Some(false),
+            Self::TaskNotFound => Some(false),
+            Self::TaskNotReady => Some(false),
+            Self::TaskApplied => Some(false),
+            Self::TaskOver => Some(false),
+            Self::SelectionUnknown => Some(false),
+            Self::PatchConflict => Some(false),
+            Self::CommitRefused => Some(false),
             Self::Unknown(_) => None,
         }
     }
@@ -394,6 +541,27 @@ impl From<&str> for ErrorCode {
             "agents_not_allowed" => Self::AgentsNotAllowed,
             "too_many_chats" => Self::TooManyChats,
             "turn_failed" => Self::TurnFailed,
+            "session_not_found" => Self::SessionNotFound,
+            "repository_not_allowed" => Self::RepositoryNotAllowed,
+            "repository_invalid" => Self::RepositoryInvalid,
+            "relay_missing" => Self::RelayMissing,
+            "command_not_allowed" => Self::CommandNotAllowed,
+            "directory_not_allowed" => Self::DirectoryNotAllowed,
+            "command_running" => Self::CommandRunning,
+            "command_not_started" => Self::CommandNotStarted,
+            "base_unknown" => Self::BaseUnknown,
+            "diff_too_large" => Self::DiffTooLarge,
+            "git_failed" => Self::GitFailed,
+            "repository_busy" => Self::RepositoryBusy,
+            "branch_invalid" => Self::BranchInvalid,
+            "too_many_tasks" => Self::TooManyTasks,
+            "task_not_found" => Self::TaskNotFound,
+            "task_not_ready" => Self::TaskNotReady,
+            "task_applied" => Self::TaskApplied,
+            "task_over" => Self::TaskOver,
+            "selection_unknown" => Self::SelectionUnknown,
+            "patch_conflict" => Self::PatchConflict,
+            "commit_refused" => Self::CommitRefused,
             _ => Self::Unknown(UnknownValue::new(code)),
         }
     }

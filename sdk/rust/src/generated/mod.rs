@@ -23,6 +23,7 @@ pub mod agents;
 pub mod approvals;
 pub mod bridge;
 pub mod chats;
+pub mod cockpit;
 pub mod companion;
 pub mod devices;
 pub mod errors;

@@ -4,6 +4,7 @@
 
 pub mod chats;
 mod close_code;
+pub mod cockpit;
 pub mod companion;
 pub mod hub;
 pub mod stream;
@@ -47,6 +48,20 @@ impl Sockets<'_> {
     ///
     /// `GET /ws`
     pub fn chats(&self, parameters: &chats::ChatsParameters) -> SocketBuilder<chats::ChatsProtocol> {
+        SocketBuilder::new(self.client, parameters.query())
+    }
+
+    /// What happens in a session.
+    ///
+    /// From the moment the socket is open, it tells what happens in the session: where each task stands, what its
+    /// agent says and asks, patches to be reviewed, and commands that ended. A client says something to an agent with
+    /// `user_message`, and answers its questions with `confirmation`.
+    ///
+    /// What has a `seq` is kept. `subscribe` asks for what happened after a position: those events come first, then
+    /// `synced`, then what is live. `output` is live only, and told by the server that runs the agent.
+    ///
+    /// `GET /ws/events`
+    pub fn cockpit(&self, parameters: &cockpit::CockpitParameters) -> SocketBuilder<cockpit::CockpitProtocol> {
         SocketBuilder::new(self.client, parameters.query())
     }
 
