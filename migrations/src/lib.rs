@@ -10,6 +10,7 @@ mod m20261120_000001_ledger;
 mod m20261120_000002_realtime;
 mod m20261129_000003_hub_connections;
 mod m20261129_000004_chats;
+mod m20261130_000005_cockpit;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000002_realtime::Migration),
             Box::new(m20261129_000003_hub_connections::Migration),
             Box::new(m20261129_000004_chats::Migration),
+            Box::new(m20261130_000005_cockpit::Migration),
         ]
     }
 }

@@ -79,7 +79,8 @@ pub async fn change<C: ConnectionTrait>(connection: &C, id: Uuid, change: ChatCh
     Ok(done.rows_affected == 1)
 }
 
-/// Takes a chat for `server` until `until`, unless another server has it; says whether it is `server`'s now.
+/// Takes a chat for `server` until `until`, unless another server has it, or it has another home; says whether it is
+/// `server`'s now.
 ///
 /// # Errors
 /// If the database can't be reached.
@@ -87,6 +88,7 @@ pub async fn hold<C: ConnectionTrait>(
     connection: &C,
     id: Uuid,
     server: Uuid,
+    home: Uuid,
     now: i64,
     until: i64,
 ) -> Result<bool, StoreError> {
@@ -99,9 +101,15 @@ pub async fn hold<C: ConnectionTrait>(
         .col_expr(chat::Column::HeldUntil, Expr::value(until))
         .filter(chat::Column::Id.eq(id))
         .filter(free)
+        .filter(at_home(home))
         .exec(connection)
         .await?;
     Ok(done.rows_affected == 1)
+}
+
+/// Chats that may run at this home.
+pub(super) fn at_home(home: Uuid) -> Condition {
+    Condition::any().add(chat::Column::Home.is_null()).add(chat::Column::Home.eq(home))
 }
 
 /// Keeps those of these chats that `server` has until `until`, and returns them, with whether each is deleted.
@@ -142,6 +150,20 @@ pub async fn release<C: ConnectionTrait>(connection: &C, id: Uuid, server: Uuid)
         .col_expr(chat::Column::HeldBy, Expr::value(Option::<Uuid>::None))
         .filter(chat::Column::Id.eq(id))
         .filter(chat::Column::HeldBy.eq(server))
+        .exec(connection)
+        .await?;
+    Ok(())
+}
+
+/// Gives up the chats of a home: the server that had them there is gone.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn release_home<C: ConnectionTrait>(connection: &C, home: Uuid) -> Result<(), StoreError> {
+    chat::Entity::update_many()
+        .col_expr(chat::Column::HeldBy, Expr::value(Option::<Uuid>::None))
+        .filter(chat::Column::Home.eq(home))
+        .filter(chat::Column::HeldBy.is_not_null())
         .exec(connection)
         .await?;
     Ok(())

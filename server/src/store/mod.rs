@@ -21,7 +21,9 @@ pub mod notifications;
 pub mod pairings;
 mod reader;
 pub mod runs;
+pub mod sessions;
 pub mod streams;
+pub mod tasks;
 pub mod turns;
 pub mod workspaces;
 

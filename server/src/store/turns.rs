@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::StoreError;
+use super::{StoreError, chats};
 use super::entity::{chat, turn};
 
 pub use super::entity::turn::Model as TurnRow;
@@ -158,12 +158,13 @@ pub async fn open<C: ConnectionTrait>(
     Ok(open)
 }
 
-/// The chats with open turns from before `since` that no server has at `now`, at most `limit`.
+/// The chats with open turns from before `since` that no server has at `now` and that may run at `home`, at most `limit`.
 ///
 /// # Errors
 /// If the database can't be reached.
 pub async fn unattended<C: ConnectionTrait>(
     connection: &C,
+    home: Uuid,
     now: i64,
     since: i64,
     limit: u64,
@@ -179,6 +180,7 @@ pub async fn unattended<C: ConnectionTrait>(
         .filter(turn::Column::CreatedAt.lt(since))
         .filter(chat::Column::DeletedAt.is_null())
         .filter(free)
+        .filter(chats::at_home(home))
         .limit(limit)
         .into_tuple()
         .all(connection)

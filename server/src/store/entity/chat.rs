@@ -21,6 +21,7 @@ pub struct Model {
     pub deleted_at: Option<i64>,
     pub held_by: Option<Uuid>,
     pub held_until: i64,
+    pub home: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
