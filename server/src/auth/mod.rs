@@ -11,6 +11,7 @@ mod keys;
 mod limits;
 mod nonces;
 mod seal;
+mod session_tokens;
 mod signature;
 mod tokens;
 
@@ -29,6 +30,7 @@ pub use keys::Keys;
 pub use limits::{Limit, Limits};
 pub use nonces::{NONCES_KEPT, Nonces};
 pub use seal::Seal;
+pub use session_tokens::SessionTokens;
 pub use tokens::{Token, hash, match_code};
 
 /// Who is calling.

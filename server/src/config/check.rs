@@ -80,10 +80,21 @@ pub(super) fn check(config: &Config) -> Result<(), Refused> {
         ("FLIGHTDECK_MAX_AGENTS", config.max_agents as u64),
         ("FLIGHTDECK_MAX_CONNECTIONS", config.max_connections as u64),
         ("FLIGHTDECK_MAX_SOCKETS", config.max_sockets as u64),
+        ("SESSION_TTL_SECONDS", config.session_ttl_seconds),
+        ("FLIGHTDECK_COMMAND_SECONDS", config.command_seconds),
+        ("FLIGHTDECK_SESSION_TASKS", config.session_tasks),
     ] {
         if seconds == 0 || seconds > 31_536_000 {
             return refuse(format!("{name} is {seconds}; it must be from 1 to 31536000"));
         }
+    }
+    if let Some(path) = config.repo_allowlist.iter().find(|path| !path.is_absolute()) {
+        return refuse(format!("REPO_ALLOWLIST: `{}` is not an absolute path", path.display()));
+    }
+    if let Some(url) = &config.relay_url
+        && !matches!(url.scheme(), "http" | "https")
+    {
+        return refuse(format!("FLIGHTDECK_RELAY_URL: `{url}` must start with http:// or https://"));
     }
     let agents = agents::all(config.mock_script.clone(), config.agents.clone());
     if !agents.contains_key(&config.agent) {
@@ -115,7 +126,13 @@ fn production(config: &Config) -> Result<(), Refused> {
     };
     let companion = config.companion_token.as_ref();
     let hub = config.ws_auth_secret.as_ref();
-    for (name, secret) in [("HMAC_SECRET", Some(secret)), ("COMPANION_TOKEN", companion), ("WS_AUTH_SECRET", hub)] {
+    let sessions = config.jwt_secret.as_ref();
+    for (name, secret) in [
+        ("HMAC_SECRET", Some(secret)),
+        ("COMPANION_TOKEN", companion),
+        ("WS_AUTH_SECRET", hub),
+        ("JWT_SECRET", sessions),
+    ] {
         let Some(text) = secret.map(|secret| secret.expose().trim()) else { continue };
         if text.len() < 32 || PLACEHOLDERS.iter().any(|placeholder| text.eq_ignore_ascii_case(placeholder)) {
             return Err(Refused::Settings(format!(

@@ -104,6 +104,44 @@ pub struct Config {
     #[arg(long, env = "WS_AUTH_SECRET", hide_env_values = true)]
     pub ws_auth_secret: Option<Secret>,
 
+    /// Signs the tokens of sessions. A key that follows from the seal key unless said. At least 32 characters in production.
+    #[arg(long, env = "JWT_SECRET", hide_env_values = true)]
+    pub jwt_secret: Option<Secret>,
+
+    /// After so many seconds without use, a session ends.
+    #[arg(long, env = "SESSION_TTL_SECONDS", default_value_t = 86_400, value_name = "SECONDS")]
+    pub session_ttl_seconds: u64,
+
+    /// The folders whose git repositories sessions may be about: absolute paths of repositories, or of folders above them.
+    /// None unless said. Separated by commas.
+    #[arg(long, env = "REPO_ALLOWLIST", value_delimiter = ',', value_name = "DIRS")]
+    pub repo_allowlist: Vec<PathBuf>,
+
+    /// The commands that sessions may run, each whole, with its arguments: `npm test,cargo check`. An interactive shell only if
+    /// it is named here. None unless said. Separated by commas.
+    #[arg(long, env = "CMD_ALLOWLIST", value_delimiter = ',', value_name = "COMMANDS")]
+    pub cmd_allowlist: Vec<String>,
+
+    /// Seconds after which a session's command is ended; a request may ask for less.
+    #[arg(long, env = "FLIGHTDECK_COMMAND_SECONDS", default_value_t = 3_600, value_name = "SECONDS")]
+    pub command_seconds: u64,
+
+    /// Seconds after which a command is ended that nobody watches any more; 0 lets it run.
+    #[arg(long, env = "FLIGHTDECK_UNWATCHED_SECONDS", default_value_t = 0, value_name = "SECONDS")]
+    pub unwatched_seconds: u64,
+
+    /// Tasks of a session that are open at once.
+    #[arg(long, env = "FLIGHTDECK_SESSION_TASKS", default_value_t = 20, value_name = "N")]
+    pub session_tasks: u64,
+
+    /// Who is the author of commits that apply a task's patches, as `Name <address>`; whoever git says unless said.
+    #[arg(long, env = "FLIGHTDECK_COMMIT_AUTHOR", value_name = "AUTHOR")]
+    pub commit_author: Option<CommitAuthor>,
+
+    /// The relay by which clients reach sessions that ask for one.
+    #[arg(long, env = "FLIGHTDECK_RELAY_URL", value_name = "URL")]
+    pub relay_url: Option<Url>,
+
     /// Seals the secrets in the database: 64 hexadecimal digits. A file in the data directory, made at the first start,
     /// unless said; servers that share a PostgreSQL must share it.
     #[arg(long, env = "FLIGHTDECK_SEAL_KEY", hide_env_values = true)]
@@ -181,7 +219,7 @@ pub struct Config {
 
     /// How much history is kept, by kind of stream: `runs=90d/100000` keeps 90 days, and 100000 events of each run; 0 is no
     /// limit. Separated by commas. Unless said: agents=90d/1000000, approvals=365d/100000, channels=7d/100000,
-    /// pairings=1d/0, runs=90d/100000.
+    /// pairings=1d/0, runs=90d/100000, sessions=90d/100000.
     #[arg(long, env = "FLIGHTDECK_RETENTION", value_delimiter = ',', value_name = "RULES")]
     pub retention: Vec<KindRule>,
 
@@ -265,6 +303,29 @@ impl Config {
     #[must_use]
     pub fn uses_sqlite(&self) -> bool {
         self.database().starts_with("sqlite:")
+    }
+}
+
+/// The author of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitAuthor {
+    pub name: String,
+    pub address: String,
+}
+
+impl std::str::FromStr for CommitAuthor {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not an author; write it as `Name <address>`");
+        let (name, rest) = text.split_once('<').ok_or_else(wrong)?;
+        let address = rest.strip_suffix('>').ok_or_else(wrong)?;
+        let (name, address) = (name.trim(), address.trim());
+        let is_plain = |text: &str| !text.is_empty() && !text.contains(['<', '>']) && !text.contains(char::is_control);
+        if !is_plain(name) || !is_plain(address) {
+            return Err(wrong());
+        }
+        Ok(Self { name: name.to_owned(), address: address.to_owned() })
     }
 }
 

@@ -39,7 +39,7 @@ pub struct Rule {
 pub struct Retention(BTreeMap<String, Rule>);
 
 /// Kinds of streams that have a rule. Those of workspaces are short, and are kept.
-const KINDS: [&str; 6] = ["agents", "approvals", "channels", "chats", "pairings", "runs"];
+const KINDS: [&str; 7] = ["agents", "approvals", "channels", "chats", "pairings", "runs", "sessions"];
 
 impl Default for Retention {
     fn default() -> Self {
@@ -53,6 +53,7 @@ impl Default for Retention {
             rule("chats", 0, 0),
             rule("pairings", 1, 0),
             rule("runs", 90, 100_000),
+            rule("sessions", 90, 100_000),
         ]))
     }
 }
