@@ -13,6 +13,7 @@ mod idempotency;
 pub mod paging;
 pub mod pairing;
 pub mod patience;
+pub mod repo;
 pub mod runs;
 pub mod streams;
 pub mod upkeep;
