@@ -8,6 +8,7 @@ pub mod approvals;
 pub mod chats;
 pub mod companion;
 pub mod devices;
+pub mod home;
 pub mod hub;
 mod idempotency;
 pub mod paging;
@@ -15,7 +16,9 @@ pub mod pairing;
 pub mod patience;
 pub mod repo;
 pub mod runs;
+pub mod sessions;
 pub mod streams;
+pub mod tasks;
 pub mod upkeep;
 pub mod workspaces;
 

@@ -204,14 +204,21 @@ pub async fn attend(chats: Chats, Heard(mut heard): Heard) {
 
 /// Renews what this server holds, and takes up what nobody attends to, until dropped.
 pub async fn tend(chats: Chats) {
-    if chats.0.store.kind() == DatabaseKind::Sqlite {
-        // Whoever held a chat is gone: one server has the file at a time.
-        let released = chats.0.log.transact(None, |work: &mut Work<'_>| {
-            Box::pin(async move { chats::release_all(work.tx().connection()).await.map_err(ApiError::from) })
-        });
-        if let Err(error) = released.await {
-            tracing::warn!(%error, "could not take up the chats of the server before; will do so in a while");
-        }
+    // Whoever held these is gone: one server at a time has the file, or this home.
+    let (alone, home) = (chats.0.store.kind() == DatabaseKind::Sqlite, chats.0.home);
+    let released = chats.0.log.transact(None, move |work: &mut Work<'_>| {
+        Box::pin(async move {
+            let connection = work.tx().connection();
+            let released = if alone {
+                chats::release_all(connection).await
+            } else {
+                chats::release_home(connection, home).await
+            };
+            released.map_err(ApiError::from)
+        })
+    });
+    if let Err(error) = released.await {
+        tracing::warn!(%error, "could not take up the chats of the server before; will do so in a while");
     }
     let clock = chats.0.clock.clone();
     let mut renewed = Instant::now();
@@ -280,7 +287,7 @@ impl Chats {
                 let _ = held.get(&chat_id).filter(|_| queued > 0).map(|desk| desk.bell.notify_one());
             }
         }
-        let unattended = turns::unattended(self.0.store.reader(), now, now - RENEWED, UNATTENDED).await?;
+        let unattended = turns::unattended(self.0.store.reader(), self.0.home, now, now - RENEWED, UNATTENDED).await?;
         unattended.into_iter().for_each(|chat_id| self.wake(chat_id));
         Ok(())
     }

@@ -40,6 +40,7 @@ pub use event::{ChatEvent, chat_stream};
 pub use live::Saying;
 pub use remove::remove_deleted;
 pub use say::{Said, Saying as Say, claim_of};
+pub(super) use say::title_of;
 
 use desk::Desks;
 use research::Research;
@@ -71,6 +72,8 @@ struct Parts {
     limits: Limits,
     /// Names this server among those that share the database.
     server: Uuid,
+    /// Names its machine: chats that have another home are none of its business.
+    home: Uuid,
     desks: Desks,
     seats: Seats,
 }
@@ -107,6 +110,16 @@ pub struct NewChat {
     pub workspace_id: Option<Uuid>,
 }
 
+/// A chat in a folder of this machine.
+#[derive(Debug, Clone)]
+pub(super) struct HomeChat {
+    pub(super) id: Uuid,
+    pub(super) workspace_id: Uuid,
+    pub(super) title: String,
+    pub(super) agent: String,
+    pub(super) cwd: String,
+}
+
 /// What chats are made of.
 pub struct Foundation {
     pub store: Store,
@@ -116,14 +129,15 @@ pub struct Foundation {
     pub approvals: Approvals,
     pub research: Research,
     pub limits: Limits,
+    pub home: Uuid,
 }
 
 impl Chats {
     #[must_use]
     pub fn new(foundation: Foundation) -> Self {
-        let Foundation { store, log, clock, agents, approvals, research, limits } = foundation;
+        let Foundation { store, log, clock, agents, approvals, research, limits, home } = foundation;
         let (server, desks, seats) = (Uuid::new_v4(), Desks::default(), Seats::new(limits.agents));
-        Self(Arc::new(Parts { store, log, clock, agents, approvals, research, limits, server, desks, seats }))
+        Self(Arc::new(Parts { store, log, clock, agents, approvals, research, limits, server, home, desks, seats }))
     }
 
     /// Creates a chat.
@@ -164,6 +178,7 @@ impl Chats {
                         deleted_at: None,
                         held_by: None,
                         held_until: 0,
+                        home: None,
                     };
                     chats::insert(work.tx().connection(), row).await?;
                     idempotency::remember(work, claim.as_ref(), id.as_bytes(), now).await?;
@@ -172,6 +187,39 @@ impl Chats {
             })
             .await?;
         self.get(scope, id).await
+    }
+
+    /// Writes down a chat whose agent works in `cwd`, a folder of this machine that somebody else looks after.
+    pub(super) async fn open_at_home(&self, work: &Work<'_>, new: HomeChat, now: i64) -> Result<(), ApiError> {
+        let HomeChat { id, workspace_id, title, agent, cwd } = new;
+        let row = ChatRow {
+            id,
+            workspace_id,
+            title: Some(title),
+            agent,
+            agent_session: None,
+            cwd: Some(cwd),
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+            held_by: None,
+            held_until: 0,
+            home: Some(self.0.home),
+        };
+        Ok(chats::insert(work.tx().connection(), row).await?)
+    }
+
+    /// Takes back what waits, and ends what runs. What cannot be told now is ended by whoever looks after the chat.
+    pub(super) async fn silence(&self, id: Uuid) -> Result<(), ApiError> {
+        for turn in turns::list(self.0.store.reader(), id, 0).await?.into_iter().rev() {
+            match self.cancel(&Scope::All, id, Some(turn.id), None).await {
+                Err(error) if error.code != ErrorCode::ChatNotFound && error.code != ErrorCode::TurnNotFound => {
+                    return Err(error);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The chats in view, newest first; at most a thousand.
@@ -302,7 +350,7 @@ impl Chats {
     }
 
     /// The workspace of a new chat: the one named, the caller's newest, or, for who sees all, the server's own.
-    async fn workspace(&self, scope: &Scope, named: Option<Uuid>) -> Result<Uuid, ApiError> {
+    pub(super) async fn workspace(&self, scope: &Scope, named: Option<Uuid>) -> Result<Uuid, ApiError> {
         let reader = self.0.store.reader();
         let row = match (named, scope) {
             (Some(id), _) => workspaces::find(reader, id, scope).await?,

@@ -120,9 +120,9 @@ pub(super) async fn run(chats: Chats, chat_id: Uuid, desk: Arc<Desk>) {
 impl Chats {
     /// Takes the chat, and the next of its turns.
     async fn next_turn(&self, chat_id: Uuid) -> Result<Next, ApiError> {
-        let (server, now) = (self.0.server, self.0.clock.now());
+        let (holder, now) = ((self.0.server, self.0.home), self.0.clock.now());
         let taken =
-            self.0.log.transact(None, move |work: &mut Work<'_>| Box::pin(next_turn(work, chat_id, server, now)));
+            self.0.log.transact(None, move |work: &mut Work<'_>| Box::pin(next_turn(work, chat_id, holder, now)));
         let (next, interrupted) = taken.await?;
         for turn_id in interrupted {
             self.withdraw_all_of(turn_id).await;
@@ -210,7 +210,11 @@ impl Chats {
             return self.0.research.prepare(chat.workspace_id, &turn.content, repo_name).await;
         }
         let cwd = chat.cwd.as_ref().map_or_else(|| self.folder(chat.id), PathBuf::from);
-        make_folder(&cwd).await?;
+        if chat.home.is_none() {
+            make_folder(&cwd).await?;
+        } else if !tokio::fs::try_exists(&cwd).await.unwrap_or(false) {
+            return Err("The task that this chat belonged to is over, and its folder is gone. Start another task.".to_owned());
+        }
         Ok((cwd, turn.content.clone()))
     }
 
@@ -244,9 +248,14 @@ pub(super) async fn make_folder(folder: &Path) -> Result<(), String> {
 }
 
 /// What there is to do, and the turns that were found interrupted.
-async fn next_turn(work: &mut Work<'_>, chat_id: Uuid, server: Uuid, now: i64) -> Result<(Next, Vec<Uuid>), ApiError> {
+async fn next_turn(
+    work: &mut Work<'_>,
+    chat_id: Uuid,
+    (server, home): (Uuid, Uuid),
+    now: i64,
+) -> Result<(Next, Vec<Uuid>), ApiError> {
     let connection = work.tx().connection();
-    if !chats::hold(connection, chat_id, server, now, now + HELD).await? {
+    if !chats::hold(connection, chat_id, server, home, now, now + HELD).await? {
         return Ok((Next::Elsewhere, Vec::new()));
     }
     let Some(chat) = chats::find(connection, chat_id, &Scope::All).await? else {

@@ -188,7 +188,7 @@ async fn said(work: &mut Work<'_>, chat: &ChatRow, saying: &Saying, most: u64, n
 }
 
 /// The first line, cut at a word.
-fn title_of(content: &str) -> String {
+pub(in crate::service) fn title_of(content: &str) -> String {
     let line = content.trim().lines().next().unwrap_or_default().trim();
     let mut title: String = line.chars().take(TITLE).collect();
     if title.len() < line.len() {
