@@ -1,0 +1,249 @@
+//! Tasks: what an agent does in a worktree of its own, and what becomes of its patches.
+//!
+//! A task is a row and a chat: the chat's service runs the agent, and an attendant of the task (`attend`) follows the chat and
+//! writes down what that means for the task. A task belongs to the machine that has its worktree. Nothing of the person's own
+//! files changes before patches are applied (`apply`).
+
+mod apply;
+mod attend;
+mod create;
+mod keep;
+mod refusal;
+mod talk;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use flightdeck_api::generated::errors::ErrorCode;
+use flightdeck_api::generated::types::TaskStatus;
+use flightdeck_api::support::ApiError;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::approvals::Approvals;
+use super::chats::Chats;
+use super::repo::Diff;
+use super::sessions::event::{SessionEvent, StatusEvent};
+use super::sessions::Sessions;
+use crate::clock::Clock;
+use crate::config::CommitAuthor;
+use crate::log::{Log, Work};
+use crate::store::tasks::{self, TaskChange, TaskRow};
+use crate::store::{Store, StoreError};
+
+pub use apply::{Applied, Wanted};
+pub use create::NewTask;
+pub use keep::keep;
+
+/// Tasks that are listed at once.
+const LISTED: u64 = 200;
+
+/// Tasks. Cheap to clone.
+#[derive(Clone)]
+pub struct Tasks(Arc<Parts>);
+
+struct Parts {
+    store: Store,
+    log: Log,
+    clock: Arc<dyn Clock>,
+    sessions: Sessions,
+    chats: Chats,
+    approvals: Approvals,
+    limits: Limits,
+    /// Names this machine.
+    home: Uuid,
+    /// Who attends to a task here, by task.
+    attendants: DashMap<Uuid, CancellationToken>,
+    /// One thing at a time is done with a task's patches.
+    locks: DashMap<Uuid, Arc<Mutex<()>>>,
+    leaving: CancellationToken,
+    under_way: TaskTracker,
+}
+
+/// What tasks may take.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Where worktrees are.
+    pub folder: PathBuf,
+    /// Tasks of a session that are open at once.
+    pub open: u64,
+    pub author: Option<CommitAuthor>,
+}
+
+/// What tasks are made of.
+pub struct Foundation {
+    pub store: Store,
+    pub log: Log,
+    pub clock: Arc<dyn Clock>,
+    pub sessions: Sessions,
+    pub chats: Chats,
+    pub approvals: Approvals,
+    pub limits: Limits,
+    pub home: Uuid,
+}
+
+impl Tasks {
+    #[must_use]
+    pub fn new(foundation: Foundation) -> Self {
+        let Foundation { store, log, clock, sessions, chats, approvals, limits, home } = foundation;
+        let (attendants, locks, leaving, under_way) = Default::default();
+        Self(Arc::new(Parts {
+            store,
+            log,
+            clock,
+            sessions,
+            chats,
+            approvals,
+            limits,
+            home,
+            attendants,
+            locks,
+            leaving,
+            under_way,
+        }))
+    }
+
+    /// A session's tasks, newest first; at most two hundred.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub async fn list(&self, session_id: Uuid) -> Result<Vec<TaskRow>, ApiError> {
+        Ok(tasks::list(self.0.store.reader(), session_id, LISTED).await?)
+    }
+
+    /// A task of a session.
+    ///
+    /// # Errors
+    /// `task_not_found`.
+    pub async fn get(&self, session_id: Uuid, id: Uuid) -> Result<TaskRow, ApiError> {
+        let row = tasks::find(self.0.store.reader(), id).await?.filter(|row| row.session_id == session_id);
+        row.ok_or_else(|| ErrorCode::TaskNotFound.into())
+    }
+
+    /// What a task changes.
+    ///
+    /// # Errors
+    /// `task_not_found`, `task_not_ready`.
+    pub async fn patches(&self, session_id: Uuid, id: Uuid) -> Result<Diff, ApiError> {
+        let row = self.get(session_id, id).await?;
+        if !matches!(row.status.as_str(), "ready" | "applied") {
+            return Err(not_ready(&row));
+        }
+        self.kept_patches(id).await
+    }
+
+    async fn kept_patches(&self, id: Uuid) -> Result<Diff, ApiError> {
+        let text = tasks::patches(self.0.store.reader(), id).await?;
+        let text = text.ok_or_else(|| ApiError::new(ErrorCode::TaskNotReady))?;
+        serde_json::from_str(&text).map_err(|error| {
+            tracing::error!(task_id = %id, %error, "the database holds patches that are none");
+            ErrorCode::Internal.into()
+        })
+    }
+
+    /// Cancels a task: its agent is stopped, and its worktree goes. One that is over stays as it is.
+    ///
+    /// # Errors
+    /// `task_not_found`.
+    pub async fn cancel(&self, session_id: Uuid, id: Uuid) -> Result<TaskRow, ApiError> {
+        let row = self.get(session_id, id).await?;
+        self.give_up(&row, TaskStatus::Cancelled, None).await?;
+        self.get(session_id, id).await
+    }
+
+    /// Moves a task from one of `from` to `phase`, tells so, and does what else has to be written down. Says whether it did.
+    async fn advance(
+        &self,
+        row: &TaskRow,
+        from: &'static [&'static str],
+        change: TaskChange,
+        events: Vec<SessionEvent>,
+    ) -> Result<bool, ApiError> {
+        let (id, session_id, now) = (row.id, row.session_id, self.0.clock.now());
+        let moved = self.0.log.transact(None, move |work: &mut Work<'_>| {
+            let (change, events) = (change.clone(), events.clone());
+            Box::pin(async move {
+                if !tasks::change(work.tx().connection(), id, from, change, now).await? {
+                    return Ok(false);
+                }
+                work.append(events.iter().map(|event| event.of(session_id, now)).collect()).await?;
+                Ok::<_, ApiError>(true)
+            })
+        });
+        moved.await
+    }
+
+    /// Ends a task that is open, as failed or cancelled, and all that it has.
+    async fn give_up(&self, row: &TaskRow, phase: TaskStatus, error: Option<String>) -> Result<bool, ApiError> {
+        let change = TaskChange {
+            status: Some(phase.as_str()),
+            error: Some(error.clone()),
+            ended_at: Some(Some(self.0.clock.now())),
+            ..TaskChange::default()
+        };
+        let event = SessionEvent::Status(StatusEvent { error, ..status(row, phase) });
+        let moved = self.advance(row, &tasks::OPEN, change, vec![event]).await?;
+        if moved {
+            self.dismiss(row).await?;
+        }
+        Ok(moved)
+    }
+
+    /// Ends the agent of a task that is over, and lets its worktree be removed.
+    async fn dismiss(&self, row: &TaskRow) -> Result<(), ApiError> {
+        self.0.chats.silence(row.chat_id).await?;
+        match self.0.attendants.get(&row.id) {
+            // It removes the worktree when it ends.
+            Some(attendant) => attendant.cancel(),
+            None if row.home == self.0.home => {
+                let (tasks, row) = (self.clone(), row.clone());
+                self.0.under_way.spawn(async move { tasks.clear_away(&row).await });
+            }
+            // Its own machine looks for what it should not have any more.
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Ends what is under way here, because the server goes away. What was not finished is given up at the next start.
+    pub async fn leave(&self) {
+        self.0.leaving.cancel();
+        self.0.under_way.close();
+        self.0.under_way.wait().await;
+    }
+
+    /// Where a task's worktree is.
+    fn worktree(&self, id: Uuid) -> PathBuf {
+        self.0.limits.folder.join(id.to_string())
+    }
+}
+
+/// The branch on which a task's agent works; it goes with the worktree.
+fn work_branch(id: Uuid) -> String {
+    format!("flightdeck/{id}")
+}
+
+/// A status without anything beside it.
+fn status(row: &TaskRow, phase: TaskStatus) -> StatusEvent {
+    StatusEvent {
+        task_id: row.id,
+        chat_id: row.chat_id,
+        phase,
+        question: None,
+        resolved_id: None,
+        commit: None,
+        error: None,
+    }
+}
+
+fn not_ready(row: &TaskRow) -> ApiError {
+    ApiError::new(ErrorCode::TaskNotReady).detail("status", format!("is {}", row.status))
+}
+
+/// JSON of what is known to be some.
+fn json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+    Ok(serde_json::to_string(value).unwrap_or_else(|_| unreachable!("texts and numbers become JSON")))
+}
