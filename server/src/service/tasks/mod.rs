@@ -32,7 +32,7 @@ use crate::clock::Clock;
 use crate::config::CommitAuthor;
 use crate::log::{Log, Work};
 use crate::store::tasks::{self, TaskChange, TaskRow};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 pub use apply::{Applied, Wanted};
 pub use create::NewTask;
@@ -243,7 +243,7 @@ fn not_ready(row: &TaskRow) -> ApiError {
     ApiError::new(ErrorCode::TaskNotReady).detail("status", format!("is {}", row.status))
 }
 
-/// JSON of what is known to be some.
-fn json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
-    Ok(serde_json::to_string(value).unwrap_or_else(|_| unreachable!("texts and numbers become JSON")))
+/// As JSON, of what always can be.
+fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_| unreachable!("texts and numbers become JSON"))
 }
