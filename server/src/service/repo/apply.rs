@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::compose::Change;
 use super::error::{ApplyError, RepoError};
+use super::git::Git;
+use super::land::{Landing, land};
 use super::{Diff, Repository};
 
 /// What is to be applied.
@@ -41,17 +44,61 @@ pub struct Receipt {
     pub digest: String,
 }
 
+/// How far back a commit is looked for.
+const LOOKED_BACK: &str = "--max-count=1000";
+
 impl Repository {
-    /// Puts the selected hunks onto what is checked out, and commits them; all of them or none.
+    /// Puts the selected hunks onto what is checked out, and commits them; all of them or none. What else is staged or
+    /// changed stays as it is.
     pub async fn apply(&self, request: Apply<'_>) -> Result<Receipt, ApplyError> {
-        let _ = request;
-        Err(ApplyError::NothingToApply)
+        let change = Change::of(request.patches, &request.select)?;
+        let message = with_trailers(&request.message, &request.trailers)?;
+        if let Some((name, email)) = &request.author {
+            let unfit = |text: &str| text.trim().is_empty() || text.contains(['\n', '<', '>', '\0']);
+            if unfit(name) || unfit(email) {
+                return Err(ApplyError::Unfit("author"));
+            }
+        }
+        land(self, Landing { change, message, author: request.author, branch: request.branch }).await
     }
 
     /// The newest of the last 1,000 commits that has this trailer, so that a change that was committed but not written
     /// down is recognised.
     pub async fn find_commit(&self, key: &str, value: &str) -> Result<Option<String>, RepoError> {
-        let _ = (key, value);
-        Ok(None)
+        let format = format!("--format=%H %(trailers:key={key},valueonly,unfold,separator=%x1f)");
+        let git =
+            Git::new(self, "look for a commit").args(["log", "-z", "--no-color", "--no-show-signature", LOOKED_BACK]);
+        let said = git.arg(format).args(["HEAD", "--"]).output().await?;
+        if !said.ok {
+            return if self.head().await == Err(RepoError::NoCommit) {
+                Ok(None)
+            } else {
+                Err(said.error("look for a commit"))
+            };
+        }
+        let text = String::from_utf8_lossy(&said.stdout);
+        let mut commits = text.split('\0').filter_map(|line| line.split_once(' '));
+        let found = commits.find(|(_, values)| values.split('\x1f').any(|one| one.trim() == value));
+        Ok(found.map(|(commit, _)| commit.to_owned()))
     }
+}
+
+/// The message as it is committed.
+pub(super) fn with_trailers(message: &str, trailers: &[(String, String)]) -> Result<String, ApplyError> {
+    let mut whole = message.trim().to_owned();
+    if whole.is_empty() || whole.contains('\0') {
+        return Err(ApplyError::Unfit("message"));
+    }
+    whole.push('\n');
+    for (place, (key, value)) in trailers.iter().enumerate() {
+        let fit = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if !fit || value.trim().is_empty() || value.contains(['\n', '\r', '\0']) {
+            return Err(ApplyError::Unfit("trailer"));
+        }
+        if place == 0 {
+            whole.push('\n');
+        }
+        whole.push_str(&format!("{key}: {}\n", value.trim()));
+    }
+    Ok(whole)
 }
