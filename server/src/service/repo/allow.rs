@@ -1,6 +1,6 @@
 //! Which folders may be opened.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
@@ -39,7 +39,12 @@ impl Allowlist {
         let refused = || RepoError::NotAllowed(path.to_owned());
         let Ok(canonical) = given.canonicalize() else {
             // Whether a folder exists is told only of those that may be used.
-            return Err(if self.root_of(given).is_some() { RepoError::NotFound(path.to_owned()) } else { refused() });
+            let plain = !given.components().any(|step| step == Component::ParentDir);
+            return Err(if plain && self.root_of(given).is_some() {
+                RepoError::NotFound(path.to_owned())
+            } else {
+                refused()
+            });
         };
         let (root, rest) = self.root_of(&canonical).ok_or_else(refused)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -30,6 +30,13 @@ pub(super) struct Journal {
     pub(super) lock: File,
 }
 
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that is only being started, of whatever kind, has the file too for a moment.
+        let _ = flock(&self.lock, FlockOperation::Unlock);
+    }
+}
+
 /// What was begun.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Begun {

@@ -111,14 +111,18 @@ impl Land<'_> {
         if tree == self.tree_of(head).await? {
             return Err(ApplyError::NothingToApply);
         }
+        self.refresh(journal).await?;
         self.untouched(change, journal, head).await?;
         self.put(change, journal, "index", "--index", true).await?;
 
         let begun = journal.begin(self.repository, head, &tree, &change.paths())?;
-        let done = match self.put(change, journal, "index", "--index", false).await {
-            Ok(()) => self.commit(landing, journal, head).await,
-            Err(error) => Err(error),
+        let done = async {
+            // To be linked changes what git knows a file by.
+            self.refresh(journal).await?;
+            self.put(change, journal, "index", "--index", false).await?;
+            self.commit(landing, journal, head).await
         };
+        let done = done.await;
         match done {
             Ok(commit) => {
                 self.finish(journal, &begun, &commit).await?;
@@ -133,6 +137,13 @@ impl Land<'_> {
 
     fn git(&self, what: &'static str) -> Git<'_> {
         Git::new(self.repository, what)
+    }
+
+    /// Has git look at the files whose times are not those of the index: `apply` takes them for changed.
+    async fn refresh(&self, journal: &Journal) -> Result<(), RepoError> {
+        let git = self.git("look at the files").args(["update-index", "-q", "--ignore-submodules", "--refresh"]);
+        // That it fails says only that some are changed indeed.
+        git.index(journal.file("index")).output().await.map(drop)
     }
 
     async fn tree_of(&self, commit: &str) -> Result<String, RepoError> {
@@ -254,8 +265,7 @@ impl Land<'_> {
             let input = index_info(&raw);
             let git = self.git("write the index").args(["update-index", "-z", "--index-info"]);
             git.index(journal.file("index")).input(input).run().await?;
-            let git = self.git("write the index").args(["update-index", "-q", "--refresh"]);
-            git.index(journal.file("index")).output().await?;
+            self.refresh(journal).await?;
         }
         journal.install(self.repository)
     }

@@ -190,12 +190,15 @@ impl Repository {
             _ => return Err(RepoError::IndexRefused),
         }
         let mut from = beneath::plain_file(&folder, OsStr::new("index")).map_err(|_| RepoError::IndexRefused)?;
-        let size = from.metadata().map_err(|error| io("Reading the index", &error))?.len();
-        if size > MAX_INDEX_BYTES {
+        let about = from.metadata().map_err(|error| io("Reading the index", &error))?;
+        if about.len() > MAX_INDEX_BYTES {
             return Err(RepoError::IndexRefused);
         }
         let mut copy = File::create(to).map_err(|error| io("Copying the index", &error))?;
-        std::io::copy(&mut from, &mut copy).map_err(|error| io("Copying the index", &error))?;
+        // By the time of the index git knows which files may have changed since unseen; a copy that is younger hides them.
+        std::io::copy(&mut from, &mut copy)
+            .and_then(|_| copy.set_modified(about.modified()?))
+            .map_err(|error| io("Copying the index", &error))?;
         Ok(true)
     }
 }

@@ -11,7 +11,7 @@ use super::beneath::short_text;
 use super::error::RepoError;
 use super::git::Git;
 use super::repository::io;
-use super::{Diff, Repository};
+use super::{Diff, Repository, locks};
 
 /// A work tree that was made for a task. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -63,6 +63,8 @@ impl Repository {
         self.fit(branch).await?;
         let base = self.commit(base).await?;
         let folder = absent(folder)?;
+        // Git that makes one reads the notes of all, and fails at one that another is only writing.
+        let _turn = locks::turn(&self.common().join("worktrees")).await;
         let reason: String = id.chars().filter(|letter| !letter.is_control()).collect();
         let said = Git::new(self, "make a work tree")
             .args(["-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--lock", "--reason"])

@@ -114,3 +114,16 @@ async fn the_persons_configuration_does_not_change_how_it_is_written() {
     }
     assert_eq!(place.repository().diff("HEAD").await.expect("a diff"), plain);
 }
+
+#[tokio::test]
+async fn a_change_of_the_same_size_and_time_is_seen() {
+    let place = Place::new();
+    for round in 0..10 {
+        // Written as soon after the index as can be.
+        place.write("other.txt", format!("othe{round}\n"));
+        place.git(&["add", "-A"]);
+        place.write("other.txt", format!("othE{round}\n"));
+        let diff = place.repository().diff("HEAD").await.expect("a diff");
+        assert!(file(&diff, "other.txt").hunks[0].lines.contains(&format!("+othE{round}")), "round {round}");
+    }
+}

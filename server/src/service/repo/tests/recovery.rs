@@ -19,21 +19,22 @@ async fn half(place: &Place, committed: bool) -> String {
         repository.copy_index(&journal.file(name)).expect("an index");
     }
     let path = |name: &str| journal.file(name).display().to_string();
-    let with = |index: &str, args: &[&str]| {
+    let run = |index: &str, args: &[&str]| {
         let mut command = std::process::Command::new("git");
         let output =
             command.current_dir(place.top()).args(args).env("GIT_INDEX_FILE", path(index)).output().expect("git");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     };
-    with("tip", &["apply", "--cached", &path("patch")]);
-    let tree = with("tip", &["write-tree"]);
+    run("tip", &["apply", "--cached", &path("patch")]);
+    let tree = run("tip", &["write-tree"]);
     let head = place.git(&["rev-parse", "HEAD"]);
     let paths: BTreeSet<&[u8]> = [b"kept.txt".as_slice(), b"new/file.txt"].into();
     journal.begin(&repository, &head, &tree, &paths).expect("begun");
-    with("index", &["apply", "--index", &path("patch")]);
+    run("index", &["update-index", "-q", "--refresh"]);
+    run("index", &["apply", "--index", &path("patch")]);
     if committed {
-        with("tip", &["commit", "-q", "-m", "Landed"]);
+        run("tip", &["commit", "-q", "-m", "Landed"]);
     }
     head
 }
@@ -43,7 +44,7 @@ async fn what_was_not_committed_is_undone() {
     let place = Place::new();
     half(&place, false).await;
     assert!(place.top().join(".git/index.lock").exists());
-    let diff = two_hunks_of_new(&place);
+    let diff = fresh();
     let receipt = applied(&place, request(&diff)).await.expect("applied");
     assert_eq!(place.git(&["rev-list", "--count", "HEAD"]), "2");
     assert_eq!(place.git(&["diff-tree", "-r", "--name-only", &receipt.base, &receipt.commit]), "fresh.txt");
@@ -57,7 +58,7 @@ async fn what_was_written_since_is_the_persons() {
     let place = Place::new();
     half(&place, false).await;
     place.write("kept.txt", "mine\n");
-    applied(&place, request(&two_hunks_of_new(&place))).await.expect("applied");
+    applied(&place, request(&fresh())).await.expect("applied");
     assert_eq!(place.read("kept.txt"), "mine\n");
     assert!(!place.top().join("new").exists());
 }
@@ -67,7 +68,7 @@ async fn what_was_committed_is_finished() {
     let place = Place::new();
     let head = half(&place, true).await;
     assert_ne!(place.git(&["status", "--porcelain"]), "", "the index is behind");
-    applied(&place, request(&two_hunks_of_new(&place))).await.expect("applied");
+    applied(&place, request(&fresh())).await.expect("applied");
     assert_eq!(place.git(&["rev-parse", "HEAD~2"]), head);
     assert_eq!(place.git(&["status", "--porcelain"]), "");
     assert!(!place.top().join(".git/index.lock").exists());
@@ -77,14 +78,14 @@ async fn what_was_committed_is_finished() {
 async fn one_that_goes_on_is_waited_for_by_nobody() {
     let place = Place::new();
     let journal = Journal::take(&place.repository()).expect("the journal");
-    let refused = applied(&place, request(&two_hunks_of_new(&place))).await;
+    let refused = applied(&place, request(&fresh())).await;
     assert!(matches!(refused, Err(ApplyError::Busy(_))));
     drop(journal);
-    applied(&place, request(&two_hunks_of_new(&place))).await.expect("applied");
+    applied(&place, request(&fresh())).await.expect("applied");
 }
 
 /// A new file, without a look at the work tree.
-fn two_hunks_of_new(_: &Place) -> crate::service::repo::Diff {
+fn fresh() -> crate::service::repo::Diff {
     let patch = b"diff --git a/fresh.txt b/fresh.txt\nnew file mode 100644\n--- /dev/null\n+++ b/fresh.txt\n@@ -0,0 +1 @@\n+x\n";
     let file = crate::service::repo::FilePatch {
         path: "fresh.txt".to_owned(),
