@@ -54,7 +54,7 @@ impl Allowlist {
         if beneath::whereabouts(&top, &canonical).ok().as_ref() != Some(&canonical) {
             return Err(RepoError::Moved(path.to_owned()));
         }
-        Repository::at(top, canonical, |elsewhere| self.root_of(elsewhere).is_some())
+        Repository::at(top, &canonical, |elsewhere| self.root_of(elsewhere).is_some())
     }
 
     fn root_of<'a>(&'a self, path: &'a Path) -> Option<(&'a Path, &'a Path)> {

@@ -73,7 +73,7 @@ fn entry(_handle: &OwnedFd, path: &Path) -> PathBuf {
 
 impl Repository {
     /// The repository at a folder that was opened and may be used.
-    pub(super) fn at(top: OwnedFd, path: PathBuf, allowed: impl Fn(&Path) -> bool) -> Result<Self, RepoError> {
+    pub(super) fn at(top: OwnedFd, path: &Path, allowed: impl Fn(&Path) -> bool) -> Result<Self, RepoError> {
         let shown = || path.to_string_lossy().into_owned();
         let none = || RepoError::NotARepository(shown());
         let (git_dir, common) = match beneath::kind(&top, OsStr::new(".git")) {
@@ -91,7 +91,7 @@ impl Repository {
             }
             _ => return Err(none()),
         };
-        Self::with(top, path.clone(), git_dir, common).ok_or_else(none)
+        Self::with(top, path.to_owned(), git_dir, common).ok_or_else(none)
     }
 
     /// The same with git's folders known.

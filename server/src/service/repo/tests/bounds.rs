@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
-use super::{Place, numbered};
+use super::Place;
 use crate::service::repo::git::Git;
 use crate::service::repo::{MAX_DIFF_FILES, MAX_DIFF_LINES, RepoError, parse, quote};
 
@@ -73,7 +73,6 @@ fn no_bytes_make_the_parser_panic() {
         let _ = (parse::files(&bytes), parse::spans(&bytes), parse::unmerged(&bytes), quote::unquoted(&bytes));
         assert_eq!(quote::named(&quote::shown(&bytes)).as_deref(), Some(bytes.as_slice()), "seed {seed}");
     }
-    let _ = numbered(1..=1);
 }
 
 /// Shown by a test that fails.

@@ -27,7 +27,7 @@ impl Place {
         place.git(&["init", "-q", "-b", "main"]);
         place.git(&["config", "user.name", "Person"]);
         place.git(&["config", "user.email", "person@localhost"]);
-        place.write("kept.txt", &numbered(1..=60));
+        place.write("kept.txt", numbered(1..=60));
         place.write("other.txt", "other\n");
         place.commit("First");
         place
