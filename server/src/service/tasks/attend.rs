@@ -1,0 +1,312 @@
+//! Attending to a task: it gets its worktree, its agent is told what to do, and what the agent's chat tells is written down
+//! for the task, until the task is over.
+
+use std::path::PathBuf;
+
+use flightdeck_api::generated::errors::ErrorCode;
+use flightdeck_api::generated::types::{ChatTurnStatus, TaskStatus};
+use flightdeck_api::support::ApiError;
+use tokio_util::sync::CancellationToken;
+
+use super::{SessionEvent, Tasks, json, status, work_branch};
+use crate::log::{Item, Reader, ReaderLimits, Start, Work};
+use crate::service::chats::{ChatEvent, Say, chat_stream};
+use crate::service::repo::{Diff, RepoError, Worktree};
+use crate::service::sessions::event::{QuestionEvent, StatusEvent};
+use crate::store::tasks::{self, TaskChange, TaskRow};
+use crate::store::workspaces::Scope;
+
+/// What may wait of a chat: its attendant only looks at what is kept, and reads it again when it falls behind.
+const QUEUE: ReaderLimits = ReaderLimits { events: 1_024, bytes: 1 << 20 };
+
+/// Before something is tried again when the database is away, in milliseconds.
+const PAUSE: i64 = 1_000;
+
+/// Why nobody attends to a task any more.
+enum Left {
+    /// The task is over; its worktree is to go.
+    Over,
+    /// The server goes away.
+    Leaving,
+}
+
+impl Tasks {
+    /// Attends to a task from now on: with `prompt`, from its beginning, else from where its chat is.
+    pub(super) fn attend(&self, row: TaskRow, prompt: Option<String>) {
+        let over = CancellationToken::new();
+        self.0.attendants.insert(row.id, over.clone());
+        let tasks = self.clone();
+        self.0.under_way.spawn(async move {
+            let left = tasks.attend_until_over(&row, prompt, &over).await;
+            tasks.0.attendants.remove(&row.id);
+            if matches!(left, Left::Over) {
+                tasks.clear_away(&row).await;
+            }
+        });
+    }
+
+    async fn attend_until_over(&self, row: &TaskRow, prompt: Option<String>, over: &CancellationToken) -> Left {
+        let leaving = self.0.leaving.clone();
+        let followed = async {
+            let since = match prompt {
+                Some(prompt) => {
+                    self.begin(row, prompt).await?;
+                    0
+                }
+                None => self.0.log.extent(&chat_stream(row.chat_id)).await?.map_or(0, |stream| stream.last_seq),
+            };
+            self.follow(row, since).await
+        };
+        tokio::select! {
+            biased;
+            () = over.cancelled() => return Left::Over,
+            () = leaving.cancelled() => return Left::Leaving,
+            followed = followed => if let Err(error) = followed {
+                self.fail(row, error.to_string()).await;
+            },
+        }
+        Left::Over
+    }
+
+    /// Makes the worktree, and tells the agent what to do.
+    async fn begin(&self, row: &TaskRow, prompt: String) -> Result<(), ApiError> {
+        let worktree = self.make_worktree(row).await.map_err(|error| failure(&error))?;
+        let base = worktree.base().to_owned();
+        let change = TaskChange { status: Some("running"), ..TaskChange::default() };
+        let event = SessionEvent::Status(status(row, TaskStatus::Running));
+        // What can be read before the agent begins: no patches, against the commit where it starts.
+        let none = Diff { base, digest: String::new(), files: Vec::new() };
+        self.keep_patches(row, &["planning"], &none, change, vec![event]).await?;
+        let said = self.0.chats.say(&Scope::All, row.chat_id, Say::Message(prompt), None, None).await;
+        said.map(|_| ())
+    }
+
+    async fn make_worktree(&self, row: &TaskRow) -> Result<Worktree, Failure> {
+        let session = crate::store::sessions::find(self.0.store.reader(), row.session_id).await?;
+        let session = session.ok_or_else(|| ApiError::new(ErrorCode::SessionNotFound))?;
+        let repository = self.0.sessions.repository(&session).await?;
+        let (head, checked_out) = repository.head().await?;
+        // A branch that does not exist yet begins where the repository is.
+        let base = match &row.branch {
+            Some(branch) if Some(branch) != checked_out.as_ref() => {
+                repository.branch_tip(branch).await?.unwrap_or(head)
+            }
+            _ => head,
+        };
+        let folder = self.worktree(row.id);
+        let name = format!("flightdeck-{}", row.id);
+        Ok(repository.add_worktree(&name, &folder, &work_branch(row.id), &base).await?)
+    }
+
+    /// Writes down what the chat tells. Ends when the task is over.
+    async fn follow(&self, row: &TaskRow, mut since: i64) -> Result<(), ApiError> {
+        let stream = chat_stream(row.chat_id);
+        let begin = |since| {
+            let mut reader: Reader = self.0.log.reader(QUEUE);
+            reader.follow(&stream, Start::After(since));
+            reader
+        };
+        let mut reader = begin(since);
+        loop {
+            let events: Vec<(i64, ChatEvent)> = match reader.next().await {
+                Ok(Item::Stored { events, .. }) => {
+                    since = events.last().map_or(since, |event| event.seq);
+                    let read = |event: &crate::store::events::EventRow| {
+                        Some((event.seq, ChatEvent::read(&event.kind, &event.payload)?))
+                    };
+                    events.iter().filter_map(read).collect()
+                }
+                Ok(Item::Live { event, .. }) if event.seq > 0 => {
+                    since = event.seq;
+                    let read = ChatEvent::read(&event.event.kind, &event.event.payload);
+                    read.map(|read| (event.seq, read)).into_iter().collect()
+                }
+                Ok(Item::FellBehind) => {
+                    reader = begin(since);
+                    continue;
+                }
+                Ok(Item::Live { .. } | Item::Gap { .. } | Item::Synced { .. }) => continue,
+                Err(error) => {
+                    tracing::warn!(task_id = %row.id, %error, "could not follow a task's chat; will try again");
+                    self.0.clock.sleep_until(self.0.clock.now() + PAUSE).await;
+                    continue;
+                }
+            };
+            for (_, event) in events {
+                while let Err(error) = self.note(row, &event).await {
+                    if error.code != ErrorCode::Unavailable {
+                        return Err(error);
+                    }
+                    self.0.clock.sleep_until(self.0.clock.now() + PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// What something in the chat means for the task.
+    async fn note(&self, row: &TaskRow, event: &ChatEvent) -> Result<(), ApiError> {
+        let moved = |phase: TaskStatus| TaskChange {
+            status: Some(phase.as_str()),
+            ended_at: Some(None),
+            ..TaskChange::default()
+        };
+        match event {
+            ChatEvent::Turn { status: ChatTurnStatus::Running, .. } => {
+                let event = SessionEvent::Status(status(row, TaskStatus::Running));
+                self.advance(row, &["ready"], moved(TaskStatus::Running), vec![event]).await?;
+            }
+            ChatEvent::ApprovalRequest { approval_id, tool_name, command, .. } => {
+                let question = QuestionEvent {
+                    approval_id: *approval_id,
+                    tool_name: tool_name.clone(),
+                    command: command.clone(),
+                };
+                let phase = TaskStatus::AwaitingApproval;
+                let event = StatusEvent { question: Some(question), ..status(row, phase) };
+                self.advance(row, &tasks::UNFINISHED, moved(phase), vec![SessionEvent::Status(event)]).await?;
+            }
+            ChatEvent::ApprovalResolved { approval_id, .. } => {
+                let phase = TaskStatus::Running;
+                let event = StatusEvent { resolved_id: Some(*approval_id), ..status(row, phase) };
+                self.advance(row, &tasks::UNFINISHED, moved(phase), vec![SessionEvent::Status(event)]).await?;
+            }
+            ChatEvent::Turn { status: ChatTurnStatus::Finished, .. } => self.collect(row).await?,
+            ChatEvent::Turn { status: ChatTurnStatus::Cancelled, .. } => {
+                self.give_up(row, TaskStatus::Cancelled, None).await?;
+            }
+            ChatEvent::Turn { status: ChatTurnStatus::Failed | ChatTurnStatus::Interrupted, error, .. } => {
+                let why = error.clone().unwrap_or_else(|| "The agent failed.".to_owned());
+                self.give_up(row, TaskStatus::Failed, Some(why)).await?;
+            }
+            ChatEvent::Deleted {} => {
+                self.give_up(row, TaskStatus::Cancelled, None).await?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The agent is done: what it has changed is kept, and can be reviewed.
+    async fn collect(&self, row: &TaskRow) -> Result<(), ApiError> {
+        let diff = match self.changes(row).await {
+            Ok(diff) => diff,
+            Err(Failure::Api(error)) if error.code == ErrorCode::Unavailable => return Err(error),
+            Err(error) => {
+                self.give_up(row, TaskStatus::Failed, Some(error.to_string())).await?;
+                return Ok(());
+            }
+        };
+        let count = diff.files.len() as u64;
+        let change = TaskChange {
+            status: Some("ready"),
+            ended_at: Some(Some(self.0.clock.now())),
+            patch_count: Some(i64::try_from(count).unwrap_or(i64::MAX)),
+            ..TaskChange::default()
+        };
+        let patch =
+            SessionEvent::Patch { task_id: row.id, count, base: diff.base.clone(), digest: diff.digest.clone() };
+        let ready = SessionEvent::Status(status(row, TaskStatus::Ready));
+        self.keep_patches(row, &tasks::UNFINISHED, &diff, change, vec![patch, ready]).await
+    }
+
+    async fn changes(&self, row: &TaskRow) -> Result<Diff, Failure> {
+        let kept = self.kept_patches(row.id).await?;
+        let session = crate::store::sessions::find(self.0.store.reader(), row.session_id).await?;
+        let session = session.ok_or_else(|| ApiError::new(ErrorCode::SessionNotFound))?;
+        let repository = self.0.sessions.repository(&session).await?;
+        let worktree = repository.open_worktree(&self.worktree(row.id), &work_branch(row.id), &kept.base).await?;
+        Ok(worktree.diff().await?)
+    }
+
+    async fn keep_patches(
+        &self,
+        row: &TaskRow,
+        from: &'static [&'static str],
+        diff: &Diff,
+        change: TaskChange,
+        events: Vec<SessionEvent>,
+    ) -> Result<(), ApiError> {
+        let (id, session_id, now, text) = (row.id, row.session_id, self.0.clock.now(), json(diff));
+        let kept = self.0.log.transact(None, move |work: &mut Work<'_>| {
+            let (change, events, text) = (change.clone(), events.clone(), text.clone());
+            Box::pin(async move {
+                if tasks::change(work.tx().connection(), id, from, change, now).await? {
+                    tasks::keep_patches(work.tx().connection(), id, text).await?;
+                    work.append(events.iter().map(|event| event.of(session_id, now)).collect()).await?;
+                }
+                Ok::<_, ApiError>(())
+            })
+        });
+        kept.await
+    }
+
+    async fn fail(&self, row: &TaskRow, why: String) {
+        if let Err(error) = self.give_up(row, TaskStatus::Failed, Some(why)).await {
+            tracing::warn!(task_id = %row.id, %error, "could not write down that a task failed; the next start does");
+        }
+    }
+
+    /// Removes a task's worktree and its branch.
+    pub(super) async fn clear_away(&self, row: &TaskRow) {
+        if let Err(error) = self.try_clear_away(row).await {
+            tracing::warn!(task_id = %row.id, %error, "could not remove a task's worktree; will try again");
+        }
+    }
+
+    pub(super) async fn try_clear_away(&self, row: &TaskRow) -> Result<(), Failure> {
+        let folder: PathBuf = self.worktree(row.id);
+        let session = crate::store::sessions::find(self.0.store.reader(), row.session_id).await?;
+        let repository = match session {
+            Some(session) => self.0.sessions.repository(&session).await.ok(),
+            None => None,
+        };
+        if let Some(repository) = repository {
+            repository.remove_worktree(&folder).await?;
+            repository.delete_branch(&work_branch(row.id)).await?;
+        }
+        match tokio::fs::remove_dir_all(&folder).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Failure::Folder(format!("{}: {error}", folder.display())));
+            }
+            _ => {}
+        }
+        let all = ["planning", "running", "awaiting_approval", "ready", "applied", "failed", "cancelled"];
+        let (id, now) = (row.id, self.0.clock.now());
+        let noted = self.0.log.transact(None, move |work: &mut Work<'_>| {
+            Box::pin(async move {
+                let change = TaskChange { has_worktree: Some(false), ..TaskChange::default() };
+                tasks::change(work.tx().connection(), id, &all, change, now).await.map_err(ApiError::from)
+            })
+        });
+        noted.await?;
+        Ok(())
+    }
+}
+
+/// Why a task can't go on, in words for a person.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("{}", said(.0))]
+    Api(#[from] ApiError),
+    #[error(transparent)]
+    Repo(#[from] RepoError),
+    #[error("The folder can't be removed: {0}")]
+    Folder(String),
+}
+
+impl From<crate::store::StoreError> for Failure {
+    fn from(error: crate::store::StoreError) -> Self {
+        Self::Api(error.into())
+    }
+}
+
+/// What happened, with what is known in particular.
+fn said(error: &ApiError) -> String {
+    error.details.first().map_or_else(|| error.message.clone(), |detail| format!("{} {}", error.message, detail.message))
+}
+
+fn failure(failure: &Failure) -> ApiError {
+    let mut error = ApiError::new(ErrorCode::GitFailed);
+    error.message = failure.to_string();
+    error
+}
