@@ -178,13 +178,17 @@ pub(super) struct Milestone<'m> {
     /// The type of the event, e.g. `RUN_STARTED`.
     pub(super) kind: &'static str,
     pub(super) message: Option<&'m str>,
+    /// What the event says besides: an object, or nothing.
+    pub(super) facts: serde_json::Value,
 }
 
 /// Writes a step down, as an agent would report it.
 pub(super) async fn mark(work: &mut Work<'_>, milestone: &Milestone<'_>, now: i64) -> Result<(), ApiError> {
-    let Milestone { run_id, workspace_id, provider, kind, message } = *milestone;
+    let Milestone { run_id, workspace_id, provider, kind, message, ref facts } = *milestone;
     let message = message.map(|message| message.chars().take(MAX_MESSAGE).collect::<String>());
-    let payload = serde_json::json!({ "message": message }).to_string();
+    let mut payload = facts.as_object().cloned().unwrap_or_default();
+    payload.insert("message".to_owned(), message.clone().into());
+    let payload = serde_json::Value::Object(payload).to_string();
     let provider = provider.to_owned();
     let change = RunChange { run_id, workspace_id, provider, status: status_after(kind), message, at: now };
     runs::apply(work.tx().connection(), &[&change]).await?;

@@ -325,5 +325,5 @@ async fn end(
 }
 
 fn milestone<'m>(chat: &'m ChatRow, turn: &TurnRow, kind: &'static str, message: Option<&'m str>) -> Milestone<'m> {
-    Milestone { run_id: turn.id, workspace_id: chat.workspace_id, provider: &chat.agent, kind, message }
+    Milestone { run_id: turn.id, workspace_id: chat.workspace_id, provider: &chat.agent, kind, message, facts: serde_json::Value::Null }
 }

@@ -10,6 +10,7 @@
 mod allow;
 mod apply;
 mod beneath;
+mod branch;
 mod compose;
 mod diff;
 mod error;

@@ -1,0 +1,284 @@
+//! Applying a task's patches, and taking back what was applied.
+//!
+//! The commit says in a trailer which task it is of. So a server that went away between the commit and the receipt finds it
+//! again, and commits nothing twice.
+
+use std::sync::Arc;
+
+use flightdeck_api::generated::errors::ErrorCode;
+use flightdeck_api::generated::types::TaskStatus;
+use flightdeck_api::support::ApiError;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::{SessionEvent, Tasks, json, not_ready, refusal, status, work_branch};
+use crate::log::Work;
+use crate::service::chats::title_of;
+use crate::service::repo::{Apply, ApplyError, Diff, Receipt, Repository, Selected};
+use crate::service::runs::{self, Milestone};
+use crate::service::sessions::event::StatusEvent;
+use crate::store::sessions::SessionRow;
+use crate::store::tasks::{self, TaskChange, TaskRow};
+use crate::store::turns;
+
+const TRAILER: &str = "Flightdeck-Task";
+const REVERTED: &str = "Flightdeck-Reverts";
+
+/// What somebody wants to be applied.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Everything if empty.
+    pub select: Vec<Selected>,
+    pub message: Option<String>,
+    /// The digest of the patches that were looked at.
+    pub digest: Option<String>,
+}
+
+/// The receipt, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    pub receipt: Receipt,
+    /// What was selected; everything if empty.
+    pub select: Vec<Selected>,
+    /// The digest of the task's patches.
+    pub digest: String,
+}
+
+impl Tasks {
+    /// Commits the selected changes of a task, all or none. The same again gives the same receipt.
+    ///
+    /// # Errors
+    /// `task_not_found`, `task_not_ready`, `task_applied`, `selection_unknown`, `patch_conflict`, `commit_refused`,
+    /// `repository_busy`, `git_failed`.
+    pub async fn apply(&self, session: &SessionRow, id: Uuid, wanted: Wanted) -> Result<Applied, ApiError> {
+        let lock = self.lock(id);
+        let _held = lock.lock().await;
+        let row = self.get(session.id, id).await?;
+        let diff = match row.status.as_str() {
+            "ready" | "applied" => self.kept_patches(id).await?,
+            _ => return Err(not_ready(&row)),
+        };
+        if wanted.digest.as_ref().is_some_and(|digest| *digest != diff.digest) {
+            return Err(ApiError::new(ErrorCode::TaskApplied).detail("/digest", format!("the patches have {}", diff.digest)));
+        }
+        if let Some(applied) = row.applied.as_deref().filter(|_| row.status == "applied") {
+            let applied: Applied = read(applied)?;
+            if same(&applied.select, &wanted.select) {
+                return Ok(applied);
+            }
+            return Err(ApiError::new(ErrorCode::TaskApplied).detail("/select", "is not what was applied"));
+        }
+        let repository = self.0.sessions.repository(session).await.map_err(|error| git_failed(&error))?;
+        let receipt = self.commit(&repository, &row, &diff, &wanted).await.map_err(refusal::of_applying)?;
+        let applied = Applied { receipt, select: wanted.select, digest: diff.digest };
+        let change = TaskChange {
+            status: Some("applied"),
+            applied: Some(Some(json(&applied))),
+            reverted: Some(None),
+            ended_at: Some(Some(self.0.clock.now())),
+            ..TaskChange::default()
+        };
+        self.record(&row, &["ready"], change, TaskStatus::Applied, ("PATCHES_APPLIED", &applied)).await?;
+        self.dismiss(&row).await?;
+        Ok(applied)
+    }
+
+    /// Commits the opposite of what was applied. Once that is done, asking again gives the same receipt.
+    ///
+    /// # Errors
+    /// `task_not_found`, `task_not_ready`, `patch_conflict`, `commit_refused`, `repository_busy`, `git_failed`.
+    pub async fn revert(&self, session: &SessionRow, id: Uuid) -> Result<Applied, ApiError> {
+        let lock = self.lock(id);
+        let _held = lock.lock().await;
+        let row = self.get(session.id, id).await?;
+        match (row.status.as_str(), &row.applied, &row.reverted) {
+            ("applied", Some(applied), _) => {
+                let applied: Applied = read(applied)?;
+                let repository = self.0.sessions.repository(session).await.map_err(|error| git_failed(&error))?;
+                let receipt = self.take_back(&repository, &row, &applied.receipt).await.map_err(refusal::of_applying)?;
+                let reverted = Applied { receipt, ..applied };
+                let change = TaskChange {
+                    status: Some("ready"),
+                    reverted: Some(Some(json(&reverted))),
+                    ..TaskChange::default()
+                };
+                self.record(&row, &["applied"], change, TaskStatus::Ready, ("PATCHES_REVERTED", &reverted)).await?;
+                Ok(reverted)
+            }
+            ("ready", _, Some(reverted)) => read(reverted),
+            _ => Err(not_ready(&row)),
+        }
+    }
+
+    async fn commit(
+        &self,
+        repository: &Repository,
+        row: &TaskRow,
+        diff: &Diff,
+        wanted: &Wanted,
+    ) -> Result<Receipt, ApplyError> {
+        let trailers = vec![(TRAILER.to_owned(), trailer(row))];
+        let message = wanted.message.clone().unwrap_or_else(|| title_of(&row.instruction));
+        let author = self.0.limits.author.as_ref();
+        let author = author.map(|author| (author.name.clone(), author.address.clone()));
+        let select = wanted.select.clone();
+        let apply = Apply { patches: diff, select, message, trailers, author, branch: row.branch.clone() };
+        let (head, checked_out) = repository.head().await?;
+        if row.branch.is_none() || row.branch == checked_out {
+            if let Some(commit) = repository.find_commit(TRAILER, &trailer(row)).await? {
+                return Ok(Receipt { branch: checked_out, base: format!("{commit}^"), digest: diff.digest.clone(), commit });
+            }
+            return repository.apply(apply).await;
+        }
+        let branch = row.branch.clone().unwrap_or_default();
+        let tip = repository.branch_tip(&branch).await?;
+        let from = tip.clone().unwrap_or(head);
+        self.aside(repository, &from, async |aside: Repository| {
+            if let Some(commit) = aside.find_commit(TRAILER, &trailer(row)).await? {
+                let base = format!("{commit}^");
+                return Ok(Receipt { branch: Some(branch.clone()), base, digest: diff.digest.clone(), commit });
+            }
+            let receipt = aside.apply(Apply { branch: None, ..apply }).await?;
+            repository.move_branch(&branch, tip.as_deref(), &receipt.commit).await?;
+            Ok(Receipt { branch: Some(branch.clone()), ..receipt })
+        })
+        .await
+    }
+
+    async fn take_back(
+        &self,
+        repository: &Repository,
+        row: &TaskRow,
+        receipt: &Receipt,
+    ) -> Result<Receipt, ApplyError> {
+        let trailers = [(REVERTED.to_owned(), receipt.commit.clone())];
+        let message = format!("Revert \"{}\"\n\nThis reverts commit {}.", title_of(&row.instruction), receipt.commit);
+        let (_, checked_out) = repository.head().await?;
+        let again = async |at: &Repository| {
+            let found = at.find_commit(REVERTED, &receipt.commit).await?;
+            Ok::<_, ApplyError>(found.map(|commit| Receipt { base: format!("{commit}^"), commit, ..receipt.clone() }))
+        };
+        if receipt.branch == checked_out {
+            return match again(repository).await? {
+                Some(reverted) => Ok(reverted),
+                None => repository.revert(receipt, &message, &trailers).await,
+            };
+        }
+        let Some(branch) = receipt.branch.clone() else {
+            return Err(ApplyError::OtherBranch { expected: "(none)".to_owned(), found: checked_out });
+        };
+        let gone = || ApplyError::OtherBranch { expected: branch.clone(), found: None };
+        let tip = repository.branch_tip(&branch).await?.ok_or_else(gone)?;
+        self.aside(repository, &tip, async |aside: Repository| {
+            if let Some(reverted) = again(&aside).await? {
+                return Ok(reverted);
+            }
+            let reverted = aside.revert(receipt, &message, &trailers).await?;
+            repository.move_branch(&branch, Some(&tip), &reverted.commit).await?;
+            Ok(Receipt { branch: Some(branch.clone()), ..reverted })
+        })
+        .await
+    }
+
+    /// Does something in a worktree of its own that begins at `from`: what is checked out elsewhere is not touched by that.
+    async fn aside<T>(
+        &self,
+        repository: &Repository,
+        from: &str,
+        work: impl AsyncFnOnce(Repository) -> Result<T, ApplyError>,
+    ) -> Result<T, ApplyError> {
+        let id = Uuid::new_v4();
+        let (folder, branch) = (self.worktree(id), work_branch(id));
+        let worktree = repository.add_worktree(&format!("flightdeck-{id}"), &folder, &branch, from).await?;
+        let done = work(worktree.repository().clone()).await;
+        let removed = repository.remove_worktree(&folder).await;
+        let deleted = repository.delete_branch(&branch).await;
+        if let Err(error) = removed.and(deleted) {
+            tracing::warn!(%error, "could not remove a worktree; the next start does");
+        }
+        done
+    }
+
+    /// Writes down what became of the patches: for the task, for those who follow the session, and in the run's timeline.
+    async fn record(
+        &self,
+        row: &TaskRow,
+        from: &'static [&'static str],
+        change: TaskChange,
+        phase: TaskStatus,
+        (kind, applied): (&'static str, &Applied),
+    ) -> Result<(), ApiError> {
+        let event = StatusEvent { commit: Some(applied.receipt.commit.clone()), ..status(row, phase) };
+        let (row, receipt, now) = (row.clone(), applied.receipt.clone(), self.0.clock.now());
+        let digest = applied.digest.clone();
+        let recorded = self.0.log.transact(None, move |work: &mut Work<'_>| {
+            let (row, change, event) = (row.clone(), change.clone(), event.clone());
+            let (receipt, digest) = (receipt.clone(), digest.clone());
+            Box::pin(async move {
+                if !tasks::change(work.tx().connection(), row.id, from, change, now).await? {
+                    return Ok(());
+                }
+                work.append(vec![SessionEvent::Status(event).of(row.session_id, now)]).await?;
+                let session = crate::store::sessions::find(work.tx().connection(), row.session_id).await?;
+                let last = turns::list(work.tx().connection(), row.chat_id, 1).await?.pop();
+                if let (Some(session), Some(turn)) = (session, last) {
+                    let commit = &receipt.commit;
+                    let on = receipt.branch.as_deref().unwrap_or("no branch");
+                    let milestone = Milestone {
+                        run_id: turn.id,
+                        workspace_id: session.workspace_id,
+                        provider: &row.agent,
+                        kind,
+                        message: Some(&format!("Commit {commit} on {on}.")),
+                        facts: serde_json::json!({
+                            "task_id": row.id, "commit": commit, "branch": receipt.branch, "base": receipt.base,
+                            "digest": digest,
+                        }),
+                    };
+                    runs::mark(work, &milestone, now).await?;
+                }
+                Ok::<_, ApiError>(())
+            })
+        });
+        recorded.await
+    }
+
+    fn lock(&self, id: Uuid) -> Arc<Mutex<()>> {
+        // One for each task that was ever applied here is not much, and those that nobody holds go.
+        if self.0.locks.len() > 1_000 {
+            self.0.locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+        }
+        self.0.locks.entry(id).or_default().clone()
+    }
+}
+
+/// What names a task's commit: a task that was taken back may be applied again, with another commit.
+fn trailer(row: &TaskRow) -> String {
+    let again = row.reverted.as_deref().and_then(|reverted| serde_json::from_str::<Applied>(reverted).ok());
+    again.map_or_else(|| row.id.to_string(), |again| format!("{} after {}", row.id, again.receipt.commit))
+}
+
+/// Whether two selections are of the same hunks.
+fn same(one: &[Selected], other: &[Selected]) -> bool {
+    let sorted = |selection: &[Selected]| {
+        let mut sorted: Vec<(String, Vec<usize>)> =
+            selection.iter().map(|selected| (selected.file.clone(), selected.hunks.clone())).collect();
+        sorted.iter_mut().for_each(|(_, hunks)| hunks.sort_unstable());
+        sorted.sort();
+        sorted
+    };
+    sorted(one) == sorted(other)
+}
+
+fn read(text: &str) -> Result<Applied, ApiError> {
+    serde_json::from_str(text).map_err(|error| {
+        tracing::error!(%error, "the database holds a receipt that is none");
+        ErrorCode::Internal.into()
+    })
+}
+
+fn git_failed(error: &ApiError) -> ApiError {
+    let why = error.details.first().map_or(error.message.as_str(), |detail| detail.message.as_str());
+    ApiError::new(ErrorCode::GitFailed).detail("repo", why)
+}
