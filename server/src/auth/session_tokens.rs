@@ -155,7 +155,8 @@ mod tests {
         for (environment, secret) in [(Environment::Production, "other"), (Environment::Development, "secret")] {
             wrong.push(tokens(secret, environment, &clock).mint(id, clock.now()).expose().to_owned());
         }
-        for (key, value) in [("iss", "\"x\""), ("aud", "\"x\""), ("exp", "1"), ("iat", "99999999999"), ("sub", "\"x\"")] {
+        for (key, value) in [("iss", "\"x\""), ("aud", "\"x\""), ("exp", "1"), ("iat", "99999999999"), ("sub", "\"x\"")]
+        {
             let mut claims: serde_json::Value =
                 serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[1]).expect("base64")).expect("JSON");
             let mut missing = claims.clone();

@@ -120,11 +120,8 @@ pub async fn change<C: ConnectionTrait>(
             update = update.col_expr(column, value);
         }
     }
-    let done = update
-        .filter(Column::Id.eq(id))
-        .filter(Column::Status.is_in(from.iter().copied()))
-        .exec(connection)
-        .await?;
+    let done =
+        update.filter(Column::Id.eq(id)).filter(Column::Status.is_in(from.iter().copied())).exec(connection).await?;
     Ok(done.rows_affected == 1)
 }
 
@@ -132,7 +129,11 @@ pub async fn change<C: ConnectionTrait>(
 ///
 /// # Errors
 /// If the database can't be reached.
-pub async fn keep_patches<C: ConnectionTrait>(connection: &C, task_id: Uuid, patches: String) -> Result<(), StoreError> {
+pub async fn keep_patches<C: ConnectionTrait>(
+    connection: &C,
+    task_id: Uuid,
+    patches: String,
+) -> Result<(), StoreError> {
     let row = task_patch::ActiveModel::from(task_patch::Model { task_id, patches });
     let anew = OnConflict::column(task_patch::Column::TaskId).update_column(task_patch::Column::Patches).to_owned();
     task_patch::Entity::insert(row).on_conflict(anew).exec_without_returning(connection).await?;

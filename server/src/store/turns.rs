@@ -9,8 +9,8 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{StoreError, chats};
 use super::entity::{chat, turn};
+use super::{StoreError, chats};
 
 pub use super::entity::turn::Model as TurnRow;
 
@@ -24,6 +24,14 @@ const OPEN: [&str; 2] = ["queued", "running"];
 pub async fn insert<C: ConnectionTrait>(connection: &C, row: TurnRow) -> Result<(), StoreError> {
     turn::Entity::insert(turn::ActiveModel::from(row)).exec_without_returning(connection).await?;
     Ok(())
+}
+
+/// A turn of whichever chat.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn find_any<C: ConnectionTrait>(connection: &C, id: Uuid) -> Result<Option<TurnRow>, StoreError> {
+    Ok(turn::Entity::find_by_id(id).one(connection).await?)
 }
 
 /// A turn of a chat.

@@ -209,11 +209,8 @@ pub async fn tend(chats: Chats) {
     let released = chats.0.log.transact(None, move |work: &mut Work<'_>| {
         Box::pin(async move {
             let connection = work.tx().connection();
-            let released = if alone {
-                chats::release_all(connection).await
-            } else {
-                chats::release_home(connection, home).await
-            };
+            let released =
+                if alone { chats::release_all(connection).await } else { chats::release_home(connection, home).await };
             released.map_err(ApiError::from)
         })
     });

@@ -39,8 +39,8 @@ pub use desk::{Signals, attend, tend};
 pub use event::{ChatEvent, chat_stream};
 pub use live::Saying;
 pub use remove::remove_deleted;
-pub use say::{Said, Saying as Say, claim_of};
 pub(super) use say::title_of;
+pub use say::{Said, Saying as Say, claim_of};
 
 use desk::Desks;
 use research::Research;

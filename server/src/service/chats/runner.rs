@@ -213,7 +213,9 @@ impl Chats {
         if chat.home.is_none() {
             make_folder(&cwd).await?;
         } else if !tokio::fs::try_exists(&cwd).await.unwrap_or(false) {
-            return Err("The task that this chat belonged to is over, and its folder is gone. Start another task.".to_owned());
+            return Err(
+                "The task that this chat belonged to is over, and its folder is gone. Start another task.".to_owned()
+            );
         }
         Ok((cwd, turn.content.clone()))
     }
@@ -325,5 +327,12 @@ async fn end(
 }
 
 fn milestone<'m>(chat: &'m ChatRow, turn: &TurnRow, kind: &'static str, message: Option<&'m str>) -> Milestone<'m> {
-    Milestone { run_id: turn.id, workspace_id: chat.workspace_id, provider: &chat.agent, kind, message, facts: serde_json::Value::Null }
+    Milestone {
+        run_id: turn.id,
+        workspace_id: chat.workspace_id,
+        provider: &chat.agent,
+        kind,
+        message,
+        facts: serde_json::Value::Null,
+    }
 }

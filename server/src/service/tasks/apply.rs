@@ -60,7 +60,9 @@ impl Tasks {
             _ => return Err(not_ready(&row)),
         };
         if wanted.digest.as_ref().is_some_and(|digest| *digest != diff.digest) {
-            return Err(ApiError::new(ErrorCode::TaskApplied).detail("/digest", format!("the patches have {}", diff.digest)));
+            return Err(
+                ApiError::new(ErrorCode::TaskApplied).detail("/digest", format!("the patches have {}", diff.digest))
+            );
         }
         if let Some(applied) = row.applied.as_deref().filter(|_| row.status == "applied") {
             let applied: Applied = read(applied)?;
@@ -96,7 +98,8 @@ impl Tasks {
             ("applied", Some(applied), _) => {
                 let applied: Applied = read(applied)?;
                 let repository = self.0.sessions.repository(session).await.map_err(|error| git_failed(&error))?;
-                let receipt = self.take_back(&repository, &row, &applied.receipt).await.map_err(refusal::of_applying)?;
+                let receipt =
+                    self.take_back(&repository, &row, &applied.receipt).await.map_err(refusal::of_applying)?;
                 let reverted = Applied { receipt, ..applied };
                 let change = TaskChange {
                     status: Some("ready"),
@@ -127,7 +130,12 @@ impl Tasks {
         let (head, checked_out) = repository.head().await?;
         if row.branch.is_none() || row.branch == checked_out {
             if let Some(commit) = repository.find_commit(TRAILER, &trailer(row)).await? {
-                return Ok(Receipt { branch: checked_out, base: format!("{commit}^"), digest: diff.digest.clone(), commit });
+                return Ok(Receipt {
+                    branch: checked_out,
+                    base: format!("{commit}^"),
+                    digest: diff.digest.clone(),
+                    commit,
+                });
             }
             return repository.apply(apply).await;
         }

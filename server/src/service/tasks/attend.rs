@@ -156,11 +156,8 @@ impl Tasks {
                 self.advance(row, &["ready"], moved(TaskStatus::Running), vec![event]).await?;
             }
             ChatEvent::ApprovalRequest { approval_id, tool_name, command, .. } => {
-                let question = QuestionEvent {
-                    approval_id: *approval_id,
-                    tool_name: tool_name.clone(),
-                    command: command.clone(),
-                };
+                let question =
+                    QuestionEvent { approval_id: *approval_id, tool_name: tool_name.clone(), command: command.clone() };
                 let phase = TaskStatus::AwaitingApproval;
                 let event = StatusEvent { question: Some(question), ..status(row, phase) };
                 self.advance(row, &tasks::UNFINISHED, moved(phase), vec![SessionEvent::Status(event)]).await?;
@@ -302,7 +299,10 @@ impl From<crate::store::StoreError> for Failure {
 
 /// What happened, with what is known in particular.
 fn said(error: &ApiError) -> String {
-    error.details.first().map_or_else(|| error.message.clone(), |detail| format!("{} {}", error.message, detail.message))
+    error
+        .details
+        .first()
+        .map_or_else(|| error.message.clone(), |detail| format!("{} {}", error.message, detail.message))
 }
 
 fn failure(failure: &Failure) -> ApiError {

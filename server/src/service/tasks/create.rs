@@ -115,7 +115,15 @@ impl Tasks {
             self.attend(row.clone(), Some(prompt));
             return Ok(row);
         }
-        Ok(TaskRow { status: "planning".into(), error: None, updated_at: row.created_at, ended_at: None, patch_count: None, applied: None, ..row })
+        Ok(TaskRow {
+            status: "planning".into(),
+            error: None,
+            updated_at: row.created_at,
+            ended_at: None,
+            patch_count: None,
+            applied: None,
+            ..row
+        })
     }
 }
 
@@ -141,7 +149,10 @@ mod tests {
         for name in ["main", "feature/x", "a.b", "ä", "x@y", "a-"] {
             assert!(is_branch_name(name), "{name}");
         }
-        for name in ["", "-x", "a..b", "a b", "a~1", "a^", "a:b", "/a", "a/", "a//b", ".a", "a/.b", "a.lock", "a.", "@", "x@{1}", "a\\b", "a\nb", "HEAD"] {
+        for name in [
+            "", "-x", "a..b", "a b", "a~1", "a^", "a:b", "/a", "a/", "a//b", ".a", "a/.b", "a.lock", "a.", "@",
+            "x@{1}", "a\\b", "a\nb", "HEAD",
+        ] {
             assert!(!is_branch_name(name), "{name}");
         }
     }
@@ -154,7 +165,10 @@ mod tests {
             hints: vec!["no new\ndependency".into()],
             ..NewTask::default()
         };
-        assert_eq!(new.prompt(), "Fix it\n\nFiles to look at:\n- a.rs\n- b.rs\n\n\nKeep in mind:\n- no new dependency\n");
+        assert_eq!(
+            new.prompt(),
+            "Fix it\n\nFiles to look at:\n- a.rs\n- b.rs\n\n\nKeep in mind:\n- no new dependency\n"
+        );
         assert_eq!(NewTask { instruction: "Fix it".into(), ..NewTask::default() }.prompt(), "Fix it");
     }
 }

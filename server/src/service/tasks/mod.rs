@@ -26,13 +26,13 @@ use uuid::Uuid;
 use super::approvals::Approvals;
 use super::chats::Chats;
 use super::repo::Diff;
-use super::sessions::event::{SessionEvent, StatusEvent};
 use super::sessions::Sessions;
+use super::sessions::event::{SessionEvent, StatusEvent};
 use crate::clock::Clock;
 use crate::config::CommitAuthor;
 use crate::log::{Log, Work};
-use crate::store::tasks::{self, TaskChange, TaskRow};
 use crate::store::Store;
+use crate::store::tasks::{self, TaskChange, TaskRow};
 
 pub use apply::{Applied, Wanted};
 pub use create::NewTask;
