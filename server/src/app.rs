@@ -10,8 +10,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
+use uuid::Uuid;
 
-use crate::auth::{Authority, HubTokens, Keys, NONCES_KEPT, Nonces, Seal};
+use crate::auth::{Authority, HubTokens, Keys, NONCES_KEPT, Nonces, Seal, SessionTokens};
 use crate::bus::{Bus, Proof};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -25,11 +26,15 @@ use crate::service::chats::research::Research;
 use crate::service::chats::{self, Chats};
 use crate::service::companion::{self, Companion};
 use crate::service::devices::Devices;
+use crate::service::home;
 use crate::service::hub::{self, Hub};
 use crate::service::pairing::Pairing;
 use crate::service::patience::Patience;
+use crate::service::repo::Allowlist;
 use crate::service::runs::Runs;
+use crate::service::sessions::{self, Sessions};
 use crate::service::streams::Streams;
+use crate::service::tasks::{self, Tasks};
 use crate::service::upkeep;
 use crate::service::workspaces::Workspaces;
 use crate::store::approvals as ledger;
@@ -53,6 +58,7 @@ pub struct Running {
     connections: TaskTracker,
     sockets: Sockets,
     chats: Chats,
+    tasks: Tasks,
     hub: Hub,
     bridge: JoinHandle<()>,
     upkeep: Vec<JoinHandle<()>>,
@@ -119,6 +125,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
     let approvals = Approvals::new(store.clone(), log.clone(), board, clock.clone(), patience.clone(), lifetime);
     let retention = Retention::default().with(config.retention.clone());
     let companion = Companion::new(store.clone(), log.clone(), clock.clone(), retention.age("agents"));
+    let home = home(&config)?;
     let chats = Chats::new(chats::Foundation {
         store: store.clone(),
         log: log.clone(),
@@ -136,6 +143,29 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
             idle: Duration::from_secs(config.agent_idle_seconds),
             silence: Duration::from_secs(config.agent_silence_seconds),
         },
+        home,
+    });
+    let sessions = Sessions::new(sessions::Foundation {
+        store: store.clone(),
+        log: log.clone(),
+        clock: clock.clone(),
+        chats: chats.clone(),
+        allowlist: Allowlist::new(config.repo_allowlist.clone()),
+        lifetime: milliseconds(config.session_ttl_seconds),
+    });
+    let tasks = Tasks::new(tasks::Foundation {
+        store: store.clone(),
+        log: log.clone(),
+        clock: clock.clone(),
+        sessions: sessions.clone(),
+        chats: chats.clone(),
+        approvals: approvals.clone(),
+        limits: tasks::Limits {
+            folder: config.data_dir.join("worktrees"),
+            open: config.session_tasks,
+            author: config.commit_author.clone(),
+        },
+        home,
     });
     let hub = Hub::new(store.clone(), log.clone(), clock.clone(), metrics.clone(), activity);
     hub.tell_who_is_gone().await?;
@@ -155,6 +185,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         tokio::spawn(chats::attend(chats.clone(), heard)),
         tokio::spawn(chats::tend(chats.clone())),
         tokio::spawn(chats::remove_deleted(chats.clone())),
+        tokio::spawn(sessions::sweep(sessions.clone())),
+        tokio::spawn(tasks::keep(tasks.clone())),
         tokio::spawn(companion::sweep(companion.clone(), clock.clone())),
         tokio::spawn({
             let sockets = sockets.clone();
@@ -162,6 +194,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         }),
         tokio::spawn(bus.listen(store.clone(), log.hearer(), shutdown.clone())),
     ];
+    let session_tokens = SessionTokens::new(&config, &seal, clock.clone());
     let hub_tokens = HubTokens::new(config.ws_auth_secret.clone(), &seal, clock.clone());
     let services = Services {
         health: Health {
@@ -183,6 +216,11 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         authority,
         companion,
         chats: chats.clone(),
+        sessions,
+        session_tokens,
+        tasks: tasks.clone(),
+        public_base_url: config.public_base_url.clone(),
+        relay_url: config.relay_url.clone(),
         hub: hub.clone(),
         hub_tokens,
         hub_port: hub_address.map_or(0, |address| address.port()),
@@ -208,6 +246,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         connections,
         sockets,
         chats,
+        tasks,
         hub,
         bridge,
         upkeep,
@@ -248,6 +287,10 @@ impl Running {
         for task in self.upkeep {
             task.abort();
         }
+        if tokio::time::timeout(self.patience, self.tasks.leave()).await.is_err() {
+            tracing::warn!("some tasks did not end in time");
+        }
+        drop(self.tasks);
         // After the sockets: their clients come back and find the turns interrupted.
         if tokio::time::timeout(self.patience, self.chats.leave()).await.is_err() {
             tracing::warn!("some agents did not end in time");
@@ -264,6 +307,11 @@ impl Running {
         // A connection that hangs must not keep the process.
         let _ = tokio::time::timeout(self.patience, self.store.close()).await;
     }
+}
+
+/// Names this machine. Where no session can be, nothing needs a name that lasts.
+fn home(config: &Config) -> anyhow::Result<Uuid> {
+    if config.repo_allowlist.is_empty() { Ok(Uuid::new_v4()) } else { home::open(&config.data_dir) }
 }
 
 fn agents(config: &Config) -> Agents {
@@ -308,7 +356,8 @@ fn wrap<E>(routes: E, origins: Origins, config: &Config, metrics: Arc<Metrics>) 
 
 /// Makes the data directory, readable by its owner only.
 fn prepare(config: &Config) -> anyhow::Result<()> {
-    let needed = config.seal_key.is_none() || config.database_url.is_none();
+    let needed =
+        config.seal_key.is_none() || config.database_url.is_none() || !config.repo_allowlist.is_empty();
     if !needed {
         return Ok(());
     }

@@ -6,6 +6,7 @@ mod agents;
 mod approvals;
 mod bridge;
 mod chats;
+mod cockpit;
 mod companion;
 mod convert;
 mod devices;
@@ -26,7 +27,7 @@ use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route};
 use poem_openapi::OpenApiService;
 use url::Url;
 
-use crate::auth::{Authority, HubTokens};
+use crate::auth::{Authority, HubTokens, SessionTokens};
 use crate::clock::Clock;
 use crate::config::Environment;
 use crate::http::Sockets;
@@ -37,7 +38,9 @@ use crate::service::devices::Devices;
 use crate::service::hub::Hub;
 use crate::service::pairing::Pairing;
 use crate::service::runs::Runs;
+use crate::service::sessions::Sessions;
 use crate::service::streams::Streams;
+use crate::service::tasks::Tasks;
 use crate::service::workspaces::Workspaces;
 
 pub use health::Health;
@@ -53,6 +56,12 @@ pub struct Services {
     pub devices: Devices,
     pub companion: Companion,
     pub chats: Chats,
+    pub sessions: Sessions,
+    pub session_tokens: SessionTokens,
+    pub tasks: Tasks,
+    /// By which clients of a session reach this server, if not as the one did who opened it.
+    pub public_base_url: Option<Url>,
+    pub relay_url: Option<Url>,
     pub streams: Streams,
     pub hub: Hub,
     pub hub_tokens: HubTokens,
@@ -74,6 +83,19 @@ impl Services {
         }
     }
 
+    fn cockpit(&self) -> cockpit::CockpitSurface {
+        cockpit::CockpitSurface {
+            authority: self.authority.clone(),
+            tokens: self.session_tokens.clone(),
+            sessions: self.sessions.clone(),
+            tasks: self.tasks.clone(),
+            development: self.environment == Environment::Development,
+            public_base_url: self.public_base_url.clone(),
+            relay_url: self.relay_url.clone(),
+            base_url: self.base_url.clone(),
+        }
+    }
+
     fn hub_surface(&self) -> hub::HubSurface {
         hub::HubSurface {
             authority: self.authority.clone(),
@@ -91,6 +113,8 @@ impl Services {
 pub fn routes(services: Services, sockets: &Sockets) -> impl Endpoint<Output = Response> + use<> {
     let hub_socket = sockets.endpoint(api::sockets::hub::HubEndpoint::new(Arc::new(services.hub_sockets())));
     let hub_surface = services.hub_surface();
+    let cockpit = Arc::new(services.cockpit());
+    let cockpit_socket = sockets.endpoint(api::sockets::cockpit::CockpitEndpoint::new(cockpit.clone()));
     let Services {
         authority,
         health,
@@ -158,6 +182,7 @@ pub fn routes(services: Services, sockets: &Sockets) -> impl Endpoint<Output = R
             socket_url: companion::socket_url(&base_url),
         })),
         api::hub::HubEndpoints::new(Arc::new(hub_surface)),
+        api::cockpit::CockpitEndpoints::new(cockpit),
     );
     let service = OpenApiService::new(endpoints, "Flightdeck", env!("CARGO_PKG_VERSION"));
     docs::routes(Route::new())
@@ -165,6 +190,7 @@ pub fn routes(services: Services, sockets: &Sockets) -> impl Endpoint<Output = R
         .at(api::sockets::companion::COMPANION.address, companion_socket)
         .at(api::sockets::hub::HUB.address, hub_socket)
         .at(api::sockets::chats::CHATS.address, chat_socket)
+        .at(api::sockets::cockpit::COCKPIT.address, cockpit_socket)
         .nest_no_strip("/", service)
         .map_to_response()
 }

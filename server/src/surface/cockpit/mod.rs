@@ -1,0 +1,70 @@
+//! The `cockpit` surface: sessions, commands, tasks and patches, and the socket that tells what happens in a session.
+
+mod address;
+mod frame;
+mod operations;
+mod session;
+
+use flightdeck_api::generated::errors::ErrorCode;
+use flightdeck_api::support::{ApiError, Context};
+use url::Url;
+use uuid::Uuid;
+
+use crate::auth::{AgentCaller, Authority, SessionTokens, bearer};
+use crate::service::sessions::Sessions;
+use crate::service::tasks::Tasks;
+use crate::store::sessions::SessionRow;
+use crate::store::workspaces::Scope;
+
+/// What the original takes for a credential, in development only.
+const DEV: &str = "DEV";
+
+/// What operations and sockets need.
+pub(in crate::surface) struct CockpitSurface {
+    pub(in crate::surface) authority: Authority,
+    pub(in crate::surface) tokens: SessionTokens,
+    pub(in crate::surface) sessions: Sessions,
+    pub(in crate::surface) tasks: Tasks,
+    pub(in crate::surface) development: bool,
+    /// By which clients reach this server, if not as the one did who opened the session.
+    pub(in crate::surface) public_base_url: Option<Url>,
+    pub(in crate::surface) relay_url: Option<Url>,
+    /// Where this server is, if a request does not say.
+    pub(in crate::surface) base_url: Url,
+}
+
+impl CockpitSurface {
+    /// Who may open sessions, and the device that they act on.
+    async fn opener(&self, context: &Context) -> Result<(AgentCaller, Option<Uuid>), ApiError> {
+        if self.development && self.authority.is_local(context) && bearer(context)? == Some(DEV) {
+            self.authority.count_said(None)?;
+            return Ok((AgentCaller { scope: Scope::All, name: "owner".to_owned(), nonce: None }, None));
+        }
+        let caller = self.authority.agents(context).await?;
+        let device_id = caller.name.parse().ok();
+        Ok((caller, device_id))
+    }
+
+    /// The session whose token the request carries.
+    async fn session(&self, context: &Context) -> Result<SessionRow, ApiError> {
+        let token = bearer(context)?.ok_or_else(|| ApiError::new(ErrorCode::CredentialMissing))?;
+        self.sessions.enter(self.session_id(token)?).await
+    }
+
+    /// The same, where the request names the session as well.
+    async fn session_named(&self, context: &Context, id: Uuid) -> Result<SessionRow, ApiError> {
+        let token = bearer(context)?.ok_or_else(|| ApiError::new(ErrorCode::CredentialMissing))?;
+        self.own_session(token, id).await
+    }
+
+    async fn own_session(&self, token: &str, id: Uuid) -> Result<SessionRow, ApiError> {
+        if self.session_id(token)? != id {
+            return Err(ErrorCode::SessionNotFound.into());
+        }
+        self.sessions.enter(id).await
+    }
+
+    fn session_id(&self, token: &str) -> Result<Uuid, ApiError> {
+        self.tokens.verify(token).ok_or_else(|| ErrorCode::CredentialInvalid.into())
+    }
+}
