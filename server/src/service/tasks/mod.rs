@@ -32,6 +32,7 @@ use crate::clock::Clock;
 use crate::config::CommitAuthor;
 use crate::log::{Log, Work};
 use crate::store::Store;
+use crate::store::sessions::SessionRow;
 use crate::store::tasks::{self, TaskChange, TaskRow};
 
 pub use apply::{Applied, Wanted};
@@ -133,6 +134,15 @@ impl Tasks {
             return Err(not_ready(&row));
         }
         self.kept_patches(id).await
+    }
+
+    /// What has changed in a session's own working tree against `base`.
+    ///
+    /// # Errors
+    /// `repository_invalid`, `base_unknown`, `diff_too_large`, `git_failed`.
+    pub async fn diff(&self, session: &SessionRow, base: &str) -> Result<Diff, ApiError> {
+        let repository = self.0.sessions.repository(session).await?;
+        repository.diff(base).await.map_err(|error| refusal::of_reading(&error))
     }
 
     async fn kept_patches(&self, id: Uuid) -> Result<Diff, ApiError> {

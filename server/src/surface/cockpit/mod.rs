@@ -7,6 +7,7 @@ mod session;
 
 use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_api::support::{ApiError, Context};
+pub(in crate::surface) use session::CockpitSockets;
 use url::Url;
 use uuid::Uuid;
 

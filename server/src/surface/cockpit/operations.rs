@@ -1,7 +1,5 @@
 //! The operations of the `cockpit` surface.
 
-use std::sync::Arc;
-
 use flightdeck_api::generated::cockpit::{CockpitApi, GetGitDiffParameters};
 use flightdeck_api::generated::types;
 use flightdeck_api::support::{ApiError, Context, Timestamp};
@@ -217,6 +215,3 @@ fn receipt(task_id: Uuid, applied: Applied) -> types::TaskApplied {
 fn maybe<T>(value: Option<T>) -> MaybeUndefined<T> {
     value.map_or(MaybeUndefined::Undefined, MaybeUndefined::Value)
 }
-
-/// The sockets hold the surface, too.
-pub(super) type Shared = Arc<CockpitSurface>;
