@@ -356,8 +356,7 @@ fn wrap<E>(routes: E, origins: Origins, config: &Config, metrics: Arc<Metrics>) 
 
 /// Makes the data directory, readable by its owner only.
 fn prepare(config: &Config) -> anyhow::Result<()> {
-    let needed =
-        config.seal_key.is_none() || config.database_url.is_none() || !config.repo_allowlist.is_empty();
+    let needed = config.seal_key.is_none() || config.database_url.is_none() || !config.repo_allowlist.is_empty();
     if !needed {
         return Ok(());
     }

@@ -114,7 +114,8 @@ pub fn routes(services: Services, sockets: &Sockets) -> impl Endpoint<Output = R
     let hub_socket = sockets.endpoint(api::sockets::hub::HubEndpoint::new(Arc::new(services.hub_sockets())));
     let hub_surface = services.hub_surface();
     let cockpit = Arc::new(services.cockpit());
-    let cockpit_socket = sockets.endpoint(api::sockets::cockpit::CockpitEndpoint::new(Arc::new(cockpit::CockpitSockets(cockpit.clone()))));
+    let cockpit_socket = sockets
+        .endpoint(api::sockets::cockpit::CockpitEndpoint::new(Arc::new(cockpit::CockpitSockets(cockpit.clone()))));
     let Services {
         authority,
         health,

@@ -46,10 +46,7 @@ pub(super) fn text(url: &Url) -> String {
 }
 
 pub(super) fn sockets(base: &Url) -> types::SessionSockets {
-    types::SessionSockets {
-        pty: text(&socket(base, "/ws/pty")),
-        events: text(&socket(base, COCKPIT.address)),
-    }
+    types::SessionSockets { pty: text(&socket(base, "/ws/pty")), events: text(&socket(base, COCKPIT.address)) }
 }
 
 /// The way that a stored session takes.

@@ -98,11 +98,8 @@ impl CockpitApi for CockpitSurface {
             file: selection.file,
             hunks: selection.hunks.iter().map(|hunk| usize::try_from(*hunk).unwrap_or(usize::MAX)).collect(),
         });
-        let wanted = Wanted {
-            select: select.collect(),
-            message: body.commit_message.take(),
-            digest: body.digest.take(),
-        };
+        let wanted =
+            Wanted { select: select.collect(), message: body.commit_message.take(), digest: body.digest.take() };
         // What is begun is finished, whether or not somebody still waits for the answer.
         let tasks = self.tasks.clone();
         let applied = tokio::spawn(async move { tasks.apply(&session, id, wanted).await });
@@ -168,11 +165,7 @@ fn task(row: TaskRow) -> Result<types::Task, ApiError> {
 }
 
 fn patches(diff: Diff) -> types::PatchSet {
-    types::PatchSet {
-        base: diff.base,
-        digest: diff.digest,
-        patches: diff.files.into_iter().map(file).collect(),
-    }
+    types::PatchSet { base: diff.base, digest: diff.digest, patches: diff.files.into_iter().map(file).collect() }
 }
 
 fn file(file: FilePatch) -> types::FilePatch {
