@@ -297,6 +297,8 @@ pub struct Socket {
     pub discriminator: String,
     /// Whether clients may write its value in any case and with space around it.
     pub relaxed: bool,
+    /// Raw data beside the messages.
+    pub raw: Raw,
     /// What clients say, in the order of the document.
     pub client_messages: Vec<Message>,
     /// What the server says.
@@ -305,6 +307,15 @@ pub struct Socket {
     pub close_codes: Vec<String>,
     pub limits: SocketLimits,
     pub resume: Option<Resume>,
+}
+
+/// Bytes without a shape, and what they are: in each direction that has them, a description.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Raw {
+    /// What clients send.
+    pub client: Option<String>,
+    /// What the server sends.
+    pub server: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]

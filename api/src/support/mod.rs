@@ -36,8 +36,8 @@ pub use parameter::{Header, Path, Query};
 pub use presence::{Nullable, nullable, present};
 pub use refused::{DeclaredErrors, Refused};
 pub use socket::{
-    Fault, FaultKind, Frame, Incoming, Outbox, QueryParameters, Queue, Reconnect, ServerMessage, Socket, SocketInfo,
-    SocketLimits, SocketSession, Taken,
+    Fault, FaultKind, Frame, Incoming, Outbox, Outgoing, QueryParameters, Queue, RAW_FRAME, RawSender, Reconnect,
+    SendsRaw, ServerMessage, Socket, SocketInfo, SocketLimits, SocketSession, Taken,
 };
 pub use timestamp::{InvalidTimestamp, Timestamp};
 pub use unknown_value::UnknownValue;

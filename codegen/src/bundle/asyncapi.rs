@@ -45,6 +45,9 @@ fn channel(protocol: &Protocol, socket: &Socket, source: &Node) -> Json {
             messages.put(&entry.key, message(protocol, lowered));
         }
     }
+    for (direction, description) in raw(socket) {
+        messages.put(&raw_name(direction), raw_message(description));
+    }
     out.put("messages", messages);
     let errors = |codes: &[String]| catalogue(codes.iter().filter_map(|code| protocol.errors.get(code)));
     out.put("x-errors", errors(&socket.errors));
@@ -66,6 +69,26 @@ fn message(protocol: &Protocol, message: &Message) -> Json {
     out
 }
 
+/// Raw data as AsyncAPI has it: a message of another content type. The dot keeps its name from those of the spec, and
+/// `x-raw` of the channel says which messages are data.
+fn raw_message(description: &str) -> Json {
+    let mut out = Json::map();
+    out.put("name", Json::text("raw"));
+    out.put("summary", Json::text(description));
+    out.put("contentType", Json::text("application/octet-stream"));
+    out
+}
+
+fn raw_name(direction: &str) -> String {
+    format!("raw.{direction}")
+}
+
+/// The directions with raw data, and what it is there.
+fn raw(socket: &Socket) -> impl Iterator<Item = (&'static str, &str)> {
+    let directions = [("receive", &socket.raw.client), ("send", &socket.raw.server)];
+    directions.into_iter().filter_map(|(direction, text)| Some((direction, text.as_deref()?)))
+}
+
 fn close_codes(protocol: &Protocol, socket: &Socket) -> Json {
     let mut out = Json::map();
     for CloseCode { name, code, reconnect, message, action } in
@@ -85,7 +108,9 @@ fn close_codes(protocol: &Protocol, socket: &Socket) -> Json {
 fn operation(socket: &Socket, direction: &str, source: &Node) -> Json {
     let channel = format!("#/channels/{}", socket.name);
     let messages = if direction == "receive" { &socket.client_messages } else { &socket.server_messages };
-    let messages = messages.iter().map(|message| reference(&format!("{channel}/messages/{}", message.name)));
+    let named = messages.iter().map(|message| message.name.clone());
+    let raw = raw(socket).filter(|(of, _)| *of == direction).map(|(of, _)| raw_name(of));
+    let messages = named.chain(raw).map(|name| reference(&format!("{channel}/messages/{name}")));
     let mut out = source.get(direction).map_or_else(Json::map, rewrite::to_json);
     out.put("channel", reference(&channel));
     out.put("messages", Json::List(messages.collect()));

@@ -140,6 +140,7 @@ codes! {
     SocketLimit "0612" Error "a limit of a socket is out of range, or contradicts another"
     ResumeName "0613" Error "`x-resume` names a message or property that does not exist, or names one twice"
     ResumeType "0614" Error "`x-resume` names a property of the wrong type"
+    RawMessage "0615" Error "a message without the discriminator in a direction with raw data"
 }
 
 impl Serialize for Code {

@@ -39,6 +39,8 @@ fn one(subject: &str, old: &Socket, new: &Socket, changes: &mut Changes) {
         };
         changes.add(verdict, subject, text);
     }
+    raw(subject, "clients send", &old.raw.client, &new.raw.client, changes);
+    raw(subject, "the server sends", &old.raw.server, &new.raw.server, changes);
     operations::parameters(subject, &parameters(old), &parameters(new), changes);
     operations::security(subject, &old.security, &new.security, changes);
     changes.codes(subject, "refuse with", &old.errors, &new.errors);
@@ -51,6 +53,16 @@ fn one(subject: &str, old: &Socket, new: &Socket, changes: &mut Changes) {
         (old, new) if old == new => {}
         (None, Some(_)) => changes.add(Verdict::Compatible, subject, "can be resumed now"),
         _ => changes.add(Verdict::Breaking, subject, "is resumed in another way, or not at all"),
+    }
+}
+
+/// A server that does not expect raw data closes the connection, and so does a client; who counts on it waits for ever.
+fn raw(subject: &str, who: &str, old: &Option<String>, new: &Option<String>, changes: &mut Changes) {
+    match (old, new) {
+        (None, None) => {}
+        (Some(old), Some(new)) => changes.words(subject, &format!("description of the raw data that {who}"), old, new),
+        (None, Some(_)) => changes.add(Verdict::Breaking, subject, format!("{who} raw data now")),
+        (Some(_), None) => changes.add(Verdict::Breaking, subject, format!("{who} no raw data any more")),
     }
 }
 

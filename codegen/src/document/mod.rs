@@ -37,7 +37,7 @@ pub use response::SuccessDocument;
 pub use resume::{ResumeDocument, ResumeEventDocument};
 pub use route_map::{Route, RouteMap, Tag};
 pub use schema::{Property, PropertyKind, SchemaDocument, SchemaShape};
-pub use socket::{MessageDocument, SocketDocument};
+pub use socket::{MessageDocument, RawDocument, SocketDocument};
 pub use socket_map::{SocketEntry, SocketMap};
 pub use union::UnionDocument;
 

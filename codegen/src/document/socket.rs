@@ -31,6 +31,7 @@ pub struct SocketDocument {
     pub discriminator: Option<Located<String>>,
     /// Where it says that clients may write the discriminator's value in any case and with space around it.
     pub relaxed: Option<Span>,
+    pub raw: Option<RawDocument>,
     /// Of both directions.
     pub messages: Vec<MessageDocument>,
     /// The names of those that clients say.
@@ -48,6 +49,13 @@ impl SocketDocument {
     pub fn message(&self, name: &str) -> Option<&MessageDocument> {
         self.messages.iter().find(|message| message.name.value == name)
     }
+}
+
+/// `x-raw`: in which directions raw data crosses the socket, and what it is there. One of them is there.
+#[derive(Debug)]
+pub struct RawDocument {
+    pub receive: Option<Located<String>>,
+    pub send: Option<Located<String>>,
 }
 
 /// A message.
@@ -76,6 +84,7 @@ pub fn read(reader: &mut Reader<'_>, file: FileId, name: &str, source: &str, roo
         close_codes: Vec::new(),
         discriminator: None,
         relaxed: None,
+        raw: None,
         messages: Vec::new(),
         receive: Vec::new(),
         send: Vec::new(),
@@ -112,6 +121,7 @@ fn read_channel(reader: &mut Reader<'_>, entry: &Entry, socket: &mut SocketDocum
     }
     socket.discriminator = fields.need_text(reader, "x-discriminator");
     socket.relaxed = fields.flag(reader, "x-relaxed-discriminator");
+    socket.raw = fields.get("x-raw").and_then(|entry| read_raw(reader, entry));
     let alternatives = fields.list(reader, "x-security").unwrap_or_default();
     socket.security = alternatives.iter().filter_map(|node| operation::read_security(reader, node)).collect();
     socket.errors = fields.texts(reader, "x-errors");
@@ -140,6 +150,31 @@ fn read_bindings(reader: &mut Reader<'_>, entry: &Entry) -> Option<Vec<Parameter
     fields.close(reader);
     let parameters = entries?.into_iter();
     Some(parameters.filter_map(|(entry, required)| parameter::read_query(reader, entry, required)).collect())
+}
+
+/// `receive` and `send`, each a description.
+fn read_raw(reader: &mut Reader<'_>, entry: &Entry) -> Option<RawDocument> {
+    let mut fields = Fields::open(reader, &entry.value, entry.key_at, "`x-raw`")?;
+    let mut written = false;
+    let mut direction = |key| {
+        let text = fields.get(key).and_then(|entry| {
+            written = true;
+            text(reader, entry)
+        })?;
+        if text.value.trim().is_empty() {
+            let message = format!("`{key}` of `x-raw` says nothing");
+            let hint = "say what the bytes are; leave it out if there are none in this direction";
+            reader.problems.report(Code::MissingDescription, text.at, message, hint);
+        }
+        Some(text)
+    };
+    let raw = RawDocument { receive: direction("receive"), send: direction("send") };
+    if !written {
+        let hint = "say what the bytes are that clients send (`receive`) or the server (`send`), or drop `x-raw`";
+        reader.problems.report(Code::MissingKeyword, entry.key_at, "`x-raw` has no direction", hint);
+    }
+    fields.close(reader);
+    Some(raw)
 }
 
 fn read_messages(reader: &mut Reader<'_>, entry: &Entry) -> Vec<MessageDocument> {

@@ -18,6 +18,7 @@ pub fn check(documents: &Documents, problems: &mut Problems) {
         for names in [&socket.receive, &socket.send] {
             tell_apart(documents, socket, names, problems);
         }
+        beside_raw(documents, socket, problems);
     }
 }
 
@@ -154,6 +155,37 @@ fn sides(socket: &SocketDocument, problems: &mut Problems) {
             format!("nobody says `{}`", message.name),
             "add it to `messages` of `receive` or `send`, or delete it",
         );
+    }
+}
+
+/// Where there is raw data, only the discriminator tells a message: any JSON may be data.
+fn beside_raw(documents: &Documents, socket: &SocketDocument, problems: &mut Problems) {
+    let Some(raw) = &socket.raw else { return };
+    if let Some(message) = socket.message("raw") {
+        let text = "the message `raw` has the name that every target gives the raw data";
+        problems.report(
+            Code::NameClash,
+            message.name.at,
+            text,
+            "call it otherwise; on the wire counts only what its type says",
+        );
+    }
+    for (names, raw) in [(&socket.receive, &raw.receive), (&socket.send, &raw.send)] {
+        let Some(raw) = raw else { continue };
+        let messages = names.iter().filter_map(|name| socket.message(&name.value));
+        for message in messages {
+            if let Some(name) = &message.recognised_by
+                && documents.tag_of(socket, message).is_none()
+            {
+                problems.report_with(
+                    Code::RawMessage,
+                    name.at,
+                    format!("`{}` could be raw data, which may be any JSON without the discriminator", message.name),
+                    "give it the discriminator as a required constant, and drop `x-recognised-by`",
+                    vec![(raw.at, "the raw data".to_owned())],
+                );
+            }
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use indexmap::IndexMap;
 
 use super::operations::{parameter, security};
 use crate::document::catalogue::codes_of;
-use crate::document::{Documents, RequestShape, ResumeDocument, SocketDocument};
-use crate::ir::{CloseCode, Message, Resume, ResumeEvent, Socket, SocketParameter};
+use crate::document::{Documents, RawDocument, RequestShape, ResumeDocument, SocketDocument};
+use crate::ir::{CloseCode, Message, Raw, Resume, ResumeEvent, Socket, SocketParameter};
 use crate::source::Located;
 
 /// Sockets in the order of `asyncapi.yaml`.
@@ -48,6 +48,7 @@ fn one(documents: &Documents, socket: &SocketDocument) -> Option<Socket> {
         faults: documents.errors.keys().filter(|code| is_named(&socket.faults, code)).cloned().collect(),
         discriminator: socket.discriminator.as_ref()?.value.clone(),
         relaxed: socket.relaxed.is_some(),
+        raw: socket.raw.as_ref().map(raw).unwrap_or_default(),
         client_messages: messages(documents, socket, &socket.receive),
         server_messages: messages(documents, socket, &socket.send),
         close_codes: documents.close_codes.keys().filter(|name| is_named(&socket.close_codes, name)).cloned().collect(),
@@ -67,6 +68,11 @@ fn messages(documents: &Documents, socket: &SocketDocument, names: &[Located<Str
         })
     });
     found.collect()
+}
+
+fn raw(document: &RawDocument) -> Raw {
+    let text = |text: &Option<Located<String>>| text.as_ref().map(|text| text.value.clone());
+    Raw { client: text(&document.receive), server: text(&document.send) }
 }
 
 fn resume(document: &ResumeDocument) -> Resume {

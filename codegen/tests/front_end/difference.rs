@@ -64,6 +64,20 @@ fn a_discriminator_may_be_read_more_kindly_but_not_less() {
 }
 
 #[test]
+fn raw_data_neither_comes_nor_goes() {
+    let bell = "asyncapi/channels/bell.yaml";
+    for change in [("    receive: What a listener sings.\n", ""), ("    send: What the bell sounds like.\n", "")] {
+        assert_eq!(verdict(&[(bell, &[change])]), Verdict::Breaking, "{change:?}");
+    }
+    let words = ("What a listener sings.", "What listeners sing.");
+    assert_eq!(verdict(&[(bell, &[words])]), Verdict::Documentation);
+    let counter = ("x-discriminator: say", "x-discriminator: say\n  x-raw: { receive: What readers whisper. }");
+    let found = changes(&[(COUNTER, &[counter])]);
+    let told: Vec<_> = found.iter().map(|change| (change.verdict, change.message.as_str())).collect();
+    assert_eq!(told, [(Verdict::Breaking, "clients send raw data now")]);
+}
+
+#[test]
 fn values_and_variants_may_be_added_but_not_taken_away() {
     assert_eq!(verdict(&[("schemas/Order.yaml", &[("[asc, desc]", "[asc, desc, random]")])]), Verdict::Compatible);
     assert_eq!(verdict(&[("schemas/Order.yaml", &[("[asc, desc]", "[asc]")])]), Verdict::Breaking);

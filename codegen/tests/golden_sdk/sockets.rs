@@ -1,5 +1,6 @@
 //! Sockets: how they are opened, what is written and read on them, and where a client goes on.
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -7,6 +8,7 @@ use crate::client::Client;
 use crate::generated::sockets::CloseCode;
 use crate::generated::sockets::r#loop::{LoopClientMessage, LoopProtocol};
 use crate::generated::sockets::rooms::{RoomsClientMessage, RoomsParameters, RoomsProtocol, RoomsServerMessage};
+use crate::generated::sockets::shell::{ShellClientMessage, ShellProtocol, ShellServerMessage};
 use crate::generated::sockets::tail::{TailClientMessage, TailParameters, TailProtocol, TailServerMessage};
 use crate::generated::types::{
     Color, Ping, RoomBeat, RoomLogin, RoomMove, RoomNote, RoomSubscribe, RoomUnsubscribe, Shape, TailFollow,
@@ -68,6 +70,27 @@ fn what_the_protocol_says_is_there() {
     assert_eq!(CloseCode::from_code(4001), None);
     assert_eq!((CloseCode::Normal.message(), CloseCode::GoingAway.action()), ("Goodbye */ <b>.", "Come \"back\"."));
     assert_eq!(CloseCode::ALL.len(), 3);
+}
+
+#[test]
+fn raw_data_is_a_message_without_json() {
+    let data = Bytes::from_static(b"\xff");
+    let typed: ShellClientMessage = data.clone().into();
+    assert_eq!(ShellProtocol::raw(&typed), Some(&data));
+    assert_eq!(ShellProtocol::intent(&typed), Intent::Nothing);
+    assert_eq!(ShellProtocol::raw(&Ping::default().into()), None);
+    assert!(serde_json::to_string(&typed).is_err(), "it is no JSON");
+    assert_eq!(ShellProtocol::from_raw(data.clone()), Some(ShellServerMessage::Raw(data.clone())));
+    assert!(RoomsProtocol::from_raw(data).is_none());
+    const { assert!(ShellProtocol::SENDS_RAW && !RoomsProtocol::SENDS_RAW) };
+
+    let read = |text: &str| ShellProtocol::decode(text).map_err(|error| error.to_string());
+    for text in ["", "$ ls", "{", "[{}]", "1"] {
+        assert_eq!(read(text), Ok(ShellServerMessage::Raw(Bytes::from(text.to_owned()))), "{text}");
+    }
+    assert!(matches!(read(r#"{"@type":"ping"}"#), Ok(ShellServerMessage::Ping(_))));
+    assert!(matches!(read(r#"{"@type":"new"}"#), Ok(ShellServerMessage::Unknown(_))));
+    assert!(read(r#"{"@type":"gap"}"#).is_err());
 }
 
 #[test]

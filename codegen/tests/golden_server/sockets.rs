@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use poem::http::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -11,13 +12,16 @@ use crate::generated::sockets::r#loop::LOOP;
 use crate::generated::sockets::rooms::{
     ROOMS, RoomsClientMessage, RoomsEndpoint, RoomsParameters, RoomsServerMessage, RoomsSession, RoomsSocket,
 };
+use crate::generated::sockets::shell::{
+    ShellClientMessage, ShellEndpoint, ShellServerMessage, ShellSession, ShellSocket,
+};
 use crate::generated::sockets::tail::{TailClientMessage, TailEndpoint, TailServerMessage, TailSession, TailSocket};
 use crate::generated::sockets::{CloseCode, SOCKETS};
 use crate::generated::types;
 use crate::service::service;
 use crate::support::{
-    ApiError, Context, ContextParts, Fault, FaultKind, Frame, Outbox, Reconnect, ServerMessage, Socket, SocketSession,
-    Taken,
+    ApiError, Context, ContextParts, Fault, FaultKind, Frame, Outbox, Outgoing, RawSender, Reconnect, ServerMessage,
+    Socket, SocketSession, Taken,
 };
 
 type Out<'a> = &'a mut Outbox<RoomsServerMessage>;
@@ -155,6 +159,51 @@ impl TailSession for Tail {
     async fn closed(self) {}
 }
 
+/// Prints what is typed.
+struct Shell(RawSender);
+
+impl ShellSocket for Shell {
+    type Session = Self;
+
+    async fn connect(&self, _: &Context) -> Result<Self, ApiError> {
+        Ok(Self(RawSender::binary()))
+    }
+}
+
+impl ShellSession for Shell {
+    async fn opened(&mut self, out: &mut Outbox<ShellServerMessage>) -> Done {
+        out.send_raw(Bytes::from_static(b"$ "));
+        Ok(())
+    }
+
+    async fn ping(&mut self, message: types::Ping, out: &mut Outbox<ShellServerMessage>) -> Done {
+        self.0.finish(out);
+        out.send(ShellServerMessage::Ping(message));
+        Ok(())
+    }
+
+    async fn raw(&mut self, data: Bytes, out: &mut Outbox<ShellServerMessage>) -> Done {
+        self.0.send(data, out);
+        Ok(())
+    }
+
+    async fn faulty(&mut self, fault: Fault, out: &mut Outbox<ShellServerMessage>) -> Done {
+        assert_eq!(fault.kind, FaultKind::InvalidMessage);
+        self.0.send(Bytes::from(format!("fault at {}", fault.path)), out);
+        Ok(())
+    }
+
+    async fn pending(&mut self, _: &mut Outbox<ShellServerMessage>) -> Done {
+        Ok(())
+    }
+
+    async fn heartbeat(&mut self, _: &mut Outbox<ShellServerMessage>) -> Done {
+        Ok(())
+    }
+
+    async fn closed(self) {}
+}
+
 fn context() -> Context {
     Context::new(ContextParts {
         request_id: "req-1".to_owned(),
@@ -163,7 +212,7 @@ fn context() -> Context {
         method: Method::GET,
         path: "/v1/rooms".to_owned(),
         headers: poem::http::HeaderMap::new(),
-        body: bytes::Bytes::new(),
+        body: Bytes::new(),
     })
 }
 
@@ -179,7 +228,11 @@ async fn connected() -> (impl SocketSession<Message = RoomsServerMessage>, Arc<M
 }
 
 fn texts(out: &mut Outbox<impl ServerMessage>) -> Vec<String> {
-    out.take().iter().map(|frame| frame.as_str().to_owned()).collect()
+    let text = |frame: &Outgoing| match frame {
+        Outgoing::Text(text) => text.as_str().to_owned(),
+        Outgoing::Binary(data) => format!("{data:?}"),
+    };
+    out.take().iter().map(text).collect()
 }
 
 #[tokio::test]
@@ -223,6 +276,46 @@ fn an_inherited_protocol_may_write_a_tag_in_any_case() {
     assert_eq!((fault.kind, fault.tag.as_deref()), (FaultKind::UnknownMessage, Some("fol low")));
     // Elsewhere it is written as it stands.
     assert!(RoomsClientMessage::decode(r#"{"@type":"Heartbeat"}"#).is_err());
+}
+
+#[tokio::test]
+async fn raw_data_goes_beside_messages() {
+    async fn connected<T: Socket>(socket: T) -> T::Session {
+        socket.connect(&context(), "").await.expect("it is let in")
+    }
+    fn carries<T: SocketSession>(_: &T) -> (bool, bool) {
+        (T::TAKES_RAW, T::SENDS_RAW)
+    }
+    let mut shell = connected(ShellEndpoint::new(Arc::new(Shell(RawSender::binary())))).await;
+    assert_eq!(carries(&shell), (true, true));
+    assert_eq!(carries(&connected(TailEndpoint::new(Arc::new(Tail))).await), (false, false));
+    let mut out = Outbox::new();
+    shell.opened(&mut out).await.expect("it goes on");
+    shell.raw(Bytes::from_static(b"\xff"), &mut out).await.expect("it goes on");
+    assert_eq!(texts(&mut out), [r#"b"$ ""#, r#"b"\xff""#]);
+    for text in [
+        "",
+        "ls\n",
+        "{",
+        "null",
+        r#"["@type"]"#,
+        "{}",
+        r#"{"@type":"pong"}"#,
+        r#"{"@type":"PING"}"#,
+        r#"{"@type":1}"#,
+        r#"{"type":"ping"}"#,
+        r#"{"@type":"gap","room":"a","next_seq":1}"#,
+        &"[".repeat(500),
+    ] {
+        assert_eq!(ShellClientMessage::decode(text), Ok(None), "{text}");
+        assert_eq!(shell.receive(text, &mut out).await, Ok(Taken::Well), "{text}");
+        let expected = if text.is_empty() { vec![] } else { vec![Outgoing::Binary(Bytes::from(text.to_owned()))] };
+        assert_eq!(out.take(), expected);
+    }
+    assert_eq!(shell.receive(r#" {"@type":"ping","id":"1"}"#, &mut out).await, Ok(Taken::Well));
+    assert_eq!(texts(&mut out), [r#"{"@type":"ping","id":"1"}"#]);
+    assert_eq!(shell.receive(r#"{"@type":"ping","id":"longer"}"#, &mut out).await, Ok(Taken::Faulty));
+    assert_eq!(texts(&mut out), [r#"b"fault at /id""#]);
 }
 
 #[tokio::test]
@@ -377,7 +470,7 @@ async fn only_declared_codes_refuse_a_connection() {
 #[test]
 fn the_tables_are_those_of_the_spec() {
     let names: Vec<&str> = SOCKETS.iter().map(|socket| socket.name).collect();
-    assert_eq!(names, ["rooms", "tail", "loop"]);
+    assert_eq!(names, ["rooms", "tail", "loop", "shell"]);
     assert_eq!(<RoomsEndpoint<Rooms> as Socket>::INFO, &ROOMS);
     assert_eq!((ROOMS.address, ROOMS.security), ("/v1/rooms", &[&["token"][..], &["key", "token"], &[]][..]));
     assert_eq!((ROOMS.client_messages.len(), ROOMS.server_messages.len()), (7, 8));

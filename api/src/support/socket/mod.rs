@@ -9,15 +9,19 @@ mod info;
 mod outbox;
 mod query;
 mod queue;
+mod raw;
 
 use std::future::Future;
+
+use bytes::Bytes;
 
 pub use decode::Incoming;
 pub use fault::{Fault, FaultKind};
 pub use info::{Reconnect, SocketInfo, SocketLimits};
-pub use outbox::{Outbox, ServerMessage};
+pub use outbox::{Outbox, Outgoing, SendsRaw, ServerMessage};
 pub use query::QueryParameters;
 pub use queue::Queue;
+pub use raw::{RAW_FRAME, RawSender};
 /// A text frame, ready to be sent. Clones share its bytes.
 pub use tungstenite::Utf8Bytes as Frame;
 
@@ -45,17 +49,35 @@ pub trait SocketSession: Send + 'static {
     /// What the server says.
     type Message: ServerMessage;
 
+    /// Whether clients send raw data.
+    const TAKES_RAW: bool = false;
+
+    /// Whether the server sends raw data. It is pulled then: see [`pending`](Self::pending).
+    const SENDS_RAW: bool = false;
+
     /// The connection stands. Comes first, and once.
     fn opened(&mut self, out: &mut Outbox<Self::Message>) -> impl Future<Output = Result<(), CloseCode>> + Send;
 
-    /// The client sent a text frame. Faulty ones are answered by the handler, and counted by the engine.
+    /// The client sent a text frame, which may be raw data. Faulty ones are answered by the handler, and counted by the engine.
     fn receive(
         &mut self,
         text: &str,
         out: &mut Outbox<Self::Message>,
     ) -> impl Future<Output = Result<Taken, CloseCode>> + Send;
 
-    /// Completes when there is more to send, having put it into `out`. Dropped and called again whenever the client
+    /// The client sent raw data as a binary frame. Never comes unless [`TAKES_RAW`](Self::TAKES_RAW) is true.
+    fn raw(
+        &mut self,
+        data: Bytes,
+        out: &mut Outbox<Self::Message>,
+    ) -> impl Future<Output = Result<(), CloseCode>> + Send {
+        let _ = (data, out);
+        std::future::ready(Ok(()))
+    }
+
+    /// Completes when there is more to send, having put it into `out`. The engine asks only while there is room for what
+    /// it gets: where raw data is sent, at most 32 KiB wait by then, so that what is sent one [`RAW_FRAME`] a call never
+    /// holds more than 48 KiB beside the network's own buffers, and its source is as fast as the client reads. Dropped and called again whenever the client
     /// says something, by which nothing is lost.
     fn pending(&mut self, out: &mut Outbox<Self::Message>) -> impl Future<Output = Result<(), CloseCode>> + Send;
 

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use bytes::Bytes;
 use serde::Serialize;
 
 use super::{Frame, Queue};
@@ -18,10 +19,22 @@ pub trait ServerMessage: Serialize + Send + 'static {
     }
 }
 
+/// The messages of a socket on which the server sends raw data, too. Generated.
+pub trait SendsRaw: ServerMessage {}
+
+/// Something that waits to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outgoing {
+    /// A message, or raw data for a client that reads only text.
+    Text(Frame),
+    /// Raw data.
+    Binary(Bytes),
+}
+
 /// The frames that wait to be sent on one connection, in order. Empty, it takes no memory of its own.
 #[derive(Debug)]
 pub struct Outbox<M> {
-    frames: Queue<Frame>,
+    frames: Queue<Outgoing>,
     message: PhantomData<fn(M)>,
 }
 
@@ -40,16 +53,16 @@ impl<M: ServerMessage> Outbox<M> {
 
     /// Puts a frame behind the others. It must be one of the socket's messages.
     pub fn send_frame(&mut self, frame: Frame) {
-        self.frames.push(frame);
+        self.frames.push(Outgoing::Text(frame));
     }
 
     /// Takes the first frame out.
-    pub fn pop(&mut self) -> Option<Frame> {
+    pub fn pop(&mut self) -> Option<Outgoing> {
         self.frames.pop()
     }
 
     /// Takes all frames out.
-    pub fn take(&mut self) -> Vec<Frame> {
+    pub fn take(&mut self) -> Vec<Outgoing> {
         self.frames.drain(..).collect()
     }
 
@@ -68,6 +81,16 @@ impl<M: ServerMessage> Outbox<M> {
     #[must_use]
     pub fn len(&self) -> usize {
         self.frames.len()
+    }
+}
+
+impl<M: SendsRaw> Outbox<M> {
+    /// Puts raw data behind the rest, as one binary frame. Its bytes are not copied. For large data, and for clients that
+    /// read only text, there is [`RawSender`](super::RawSender).
+    pub fn send_raw(&mut self, data: Bytes) {
+        if !data.is_empty() {
+            self.frames.push(Outgoing::Binary(data));
+        }
     }
 }
 
@@ -92,14 +115,19 @@ mod tests {
         }
     }
 
+    impl SendsRaw for Tick {}
+
     #[test]
     fn frames_leave_in_the_order_in_which_they_came() {
         let mut out = Outbox::new();
         out.send(Tick { count: 1 });
         out.send_frame(Frame::from_static("2"));
-        assert_eq!(out.len(), 2);
-        assert_eq!(out.pop().expect("there are two"), r#"{"count":1}"#);
-        assert_eq!(out.take(), ["2"]);
+        out.send_raw(Bytes::from_static(b"3"));
+        out.send_raw(Bytes::new());
+        assert_eq!(out.len(), 3, "no data is no frame");
+        assert_eq!(out.pop(), Some(Outgoing::Text(Frame::from_static(r#"{"count":1}"#))));
+        let rest = [Outgoing::Text(Frame::from_static("2")), Outgoing::Binary(Bytes::from_static(b"3"))];
+        assert_eq!(out.take(), rest);
         assert!(out.is_empty() && out.pop().is_none());
     }
 }

@@ -23,6 +23,20 @@ pub(crate) struct MessageItem {
     pub(crate) ty: String,
 }
 
+/// The raw data of each direction that has any: what its documentation says.
+#[derive(Serialize)]
+pub(crate) struct RawItem {
+    pub(crate) client: Option<Vec<String>>,
+    pub(crate) server: Option<Vec<String>>,
+}
+
+impl RawItem {
+    pub(crate) fn of(socket: &Socket) -> Self {
+        let docs = |text: &Option<String>| text.as_ref().map(|text| documentation::lines(text));
+        Self { client: docs(&socket.raw.client), server: docs(&socket.raw.server) }
+    }
+}
+
 /// Messages with those that have no tag last: serde wants them there.
 pub(crate) fn ordered(messages: &[Message]) -> impl Iterator<Item = &Message> {
     let tagged = messages.iter().filter(|message| message.tag.is_some());

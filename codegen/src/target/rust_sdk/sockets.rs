@@ -6,10 +6,10 @@ use serde::Serialize;
 use super::parameters::{self, ParametersItem};
 use super::resume::{self, Arm, ResumeItem};
 use super::{DIALECT, ROOT};
-use crate::ir::{Field, Message, Protocol, Shape, Socket, SocketLimits, Type};
+use crate::ir::{Field, Message, Protocol, Raw, Shape, Socket, SocketLimits, Type};
 use crate::target::OutputFile;
 use crate::target::rust::operation::security;
-use crate::target::rust::socket::{self, CloseCodeItem, MessageItem, prefix, route};
+use crate::target::rust::socket::{self, CloseCodeItem, MessageItem, RawItem, prefix, route};
 use crate::target::rust::template::{Templates, module_docs};
 use crate::target::rust::types::{From, TypeWriter, definition, resolved};
 use crate::target::rust::{documentation, identifier, imports, literal};
@@ -61,6 +61,7 @@ struct SocketFile {
     further_pairs: Vec<String>,
     /// The message that shows a token, as an expression.
     authenticate: Option<String>,
+    raw: RawItem,
     resume: ResumeItem,
 }
 
@@ -154,6 +155,12 @@ fn file(protocol: &Protocol, each: &Socket) -> Result<SocketFile> {
     if !recognised_by.is_empty() {
         writer.imported("serde::de::IgnoredAny");
     }
+    if each.raw != Raw::default() {
+        writer.imports.insert("bytes::Bytes".to_owned());
+    }
+    if each.raw.server.is_some() {
+        writer.imports.extend(["serde::de::IgnoredAny", "std::collections::BTreeMap"].map(str::to_owned));
+    }
     let first = format!("{}.", each.title.trim_end_matches('.'));
     Ok(SocketFile {
         docs: module_docs(&first, &each.description),
@@ -175,6 +182,7 @@ fn file(protocol: &Protocol, each: &Socket) -> Result<SocketFile> {
         pairs,
         further_pairs,
         authenticate: shown.message,
+        raw: RawItem::of(each),
         resume,
         prefix,
     })

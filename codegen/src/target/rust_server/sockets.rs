@@ -10,7 +10,7 @@ use super::{DIALECT, ROOT};
 use crate::ir::{Protocol, Socket, SocketLimits, SocketParameter, Type};
 use crate::target::OutputFile;
 use crate::target::rust::operation::security;
-use crate::target::rust::socket::{self, CloseCodeItem, MessageItem, prefix, route};
+use crate::target::rust::socket::{self, CloseCodeItem, MessageItem, RawItem, prefix, route};
 use crate::target::rust::template::{Templates, module_docs};
 use crate::target::rust::types::{From, TypeWriter, resolved};
 use crate::target::rust::{documentation, identifier, imports, literal};
@@ -18,6 +18,9 @@ use crate::target::scope::Scope;
 
 /// Methods that a session has besides those of its messages.
 const SESSION_METHODS: &[&str] = &["opened", "faulty", "pending", "alive", "heartbeat", "closed"];
+
+/// The one that takes raw data, where clients send any.
+const RAW_METHOD: &str = "raw";
 
 #[derive(Serialize)]
 struct SocketsModule {
@@ -51,6 +54,7 @@ struct SocketFile {
     /// A literal.
     discriminator: String,
     relaxed: bool,
+    raw: RawItem,
     client_messages: Vec<ClientMessageItem>,
     server_messages: Vec<MessageItem>,
 }
@@ -144,6 +148,12 @@ fn file(protocol: &Protocol, each: &Socket, constant: String) -> Result<SocketFi
     ] {
         writer.imported(&format!("crate::support::{name}"));
     }
+    if each.raw.client.is_some() {
+        writer.imports.insert("bytes::Bytes".to_owned());
+    }
+    if each.raw.server.is_some() {
+        writer.imported("crate::support::SendsRaw");
+    }
     let first = format!("{}.", each.title.trim_end_matches('.'));
     Ok(SocketFile {
         docs: module_docs(&first, &each.description),
@@ -156,6 +166,7 @@ fn file(protocol: &Protocol, each: &Socket, constant: String) -> Result<SocketFi
         patterns: patterns.into_items(),
         discriminator: literal::string(&each.discriminator),
         relaxed: each.relaxed,
+        raw: RawItem::of(each),
         client_messages,
         server_messages,
         prefix,
@@ -164,7 +175,8 @@ fn file(protocol: &Protocol, each: &Socket, constant: String) -> Result<SocketFi
 
 fn client_messages(protocol: &Protocol, each: &Socket, writer: &mut TypeWriter<'_>) -> Result<Vec<ClientMessageItem>> {
     let mut methods = Scope::new(format!("the methods of a session of {}", each.name));
-    for method in SESSION_METHODS {
+    let own: Vec<&str> = SESSION_METHODS.iter().copied().chain(each.raw.client.as_ref().map(|_| RAW_METHOD)).collect();
+    for method in &own {
         methods.claim((*method).to_owned(), method)?;
     }
     let items = socket::messages(protocol, each, &each.client_messages, &[], writer)?;
@@ -173,7 +185,7 @@ fn client_messages(protocol: &Protocol, each: &Socket, writer: &mut TypeWriter<'
         .zip(socket::ordered(&each.client_messages))
         .map(|(message, of)| {
             let method = identifier::value(&of.name)?;
-            let is_taken = SESSION_METHODS.contains(&method.as_str());
+            let is_taken = own.contains(&method.as_str());
             let method = if is_taken { format!("{method}_message") } else { method };
             Ok(ClientMessageItem { message, method: methods.claim(method, &of.name)? })
         })

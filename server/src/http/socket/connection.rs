@@ -98,7 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: SocketSession> Connection<S, T> {
     /// `rest` is what the client sent before the socket began.
     pub(super) fn new(stream: S, rest: Bytes, session: T, kind: Arc<Kind>, place: Place) -> Self {
         Self {
-            wire: Wire::new(stream, rest, kind.info.limits.max_message_bytes),
+            wire: Wire::new(stream, rest, kind.info.limits.max_message_bytes, T::TAKES_RAW),
             session,
             out: Outbox::new(),
             kind,
@@ -175,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: SocketSession> Connection<S, T> {
     fn submit(&mut self) {
         let mut frames = 0;
         while let Some(frame) = self.out.pop() {
-            self.wire.text(frame);
+            self.wire.send(frame);
             frames += 1;
         }
         if frames > 0 {
@@ -196,6 +196,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: SocketSession> Connection<S, T> {
                 return Poll::Ready(Ok(Step::Ordered(orders)));
             }
             let room = wire.has_room();
+            // What raw data comes from is asked only when what came before is nearly gone.
+            let pulls = if T::SENDS_RAW { wire.has_room_for_raw() } else { room || look };
             if room
                 && listens
                 && !is_paused(pause, context)
@@ -203,15 +205,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: SocketSession> Connection<S, T> {
             {
                 return Poll::Ready(heard.map(Step::Heard).map_err(End::from));
             }
-            if (room || look)
-                && let Poll::Ready(more) = pending.as_mut().poll(context)
-            {
+            if pulls && let Poll::Ready(more) = pending.as_mut().poll(context) {
                 return Poll::Ready(more.map(|()| Step::More).map_err(End::from));
             }
             if let Poll::Ready(Err(_)) = wire.poll_write(context, place.line()) {
                 return Poll::Ready(Err(End::Lost));
             }
-            let more = wire.has_room() && !(room && listens);
+            let more = wire.has_room() && !(room && listens) || T::SENDS_RAW && wire.has_room_for_raw() && !pulls;
             if more { Poll::Ready(Ok(Step::More)) } else { Poll::Pending }
         })
         .await
@@ -232,6 +232,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: SocketSession> Connection<S, T> {
                 if self.faults >= limits.faults_in_a_row {
                     return Err(CloseCode::TooManyFaults.into());
                 }
+            }
+            Heard::Binary(data) => {
+                self.kind.metrics.received();
+                Box::pin(self.session.raw(data, &mut self.out)).await?;
+                self.faults = 0;
             }
             Heard::Ping(payload) => {
                 self.session.alive();

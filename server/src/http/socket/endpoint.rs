@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flightdeck_api::generated::errors::ErrorCode;
-use flightdeck_api::support::{ApiError, Context, Socket};
+use flightdeck_api::support::{ApiError, Context, Socket, SocketSession};
 use poem::error::MethodNotAllowedError;
 use poem::http::{HeaderValue, Method, header};
 use poem::{Endpoint, FromRequest, Request, RequestBody, Response, Result};
@@ -32,7 +32,7 @@ impl<T: Socket> SocketEndpoint<T> {
 
     async fn open(&self, request: &Request, context: &Context) -> Result<Response, ApiError> {
         let handshake = Handshake::read(request).ok_or_else(|| ApiError::new(ErrorCode::UpgradeRequired))?;
-        let place = self.sockets.list.admit(&T::INFO.limits);
+        let place = self.sockets.list.admit(&T::INFO.limits, T::Session::SENDS_RAW);
         let place = place.ok_or_else(|| ApiError::new(ErrorCode::Unavailable).retry_after(COME_BACK))?;
         let session = self.socket.connect(context, request.uri().query().unwrap_or_default()).await?;
         let (response, upgrade) = handshake.accept();

@@ -16,7 +16,9 @@ const LARGEST_CONTROL: usize = 125;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard {
     Text(String),
-    /// A part of a text, and not its last.
+    /// Raw data.
+    Binary(Bytes),
+    /// A part of a text or of raw data, and not its last.
     Part,
     /// To be answered with the same bytes.
     Ping(Bytes),
@@ -29,6 +31,10 @@ pub(super) enum Heard {
 #[derive(Debug)]
 pub(super) struct Parser {
     largest: usize,
+    /// Whether raw data is taken.
+    raw: bool,
+    /// Whether the message that is being read is raw data.
+    binary: bool,
     /// The header of the next frame, as far as it is here.
     head: [u8; LONGEST_HEAD],
     head_length: u8,
@@ -60,10 +66,12 @@ enum Kind {
 }
 
 impl Parser {
-    /// Takes messages of at most `largest` bytes.
-    pub(super) const fn new(largest: usize) -> Self {
+    /// Takes messages of at most `largest` bytes, and raw data only if told so.
+    pub(super) const fn new(largest: usize, raw: bool) -> Self {
         Self {
             largest,
+            raw,
+            binary: false,
             head: [0; LONGEST_HEAD],
             head_length: 0,
             frame: None,
@@ -127,7 +135,8 @@ impl Parser {
         let kind = match opcode {
             0 if self.fragmented => Kind::Data,
             1 if !self.fragmented => Kind::Data,
-            2 if !self.fragmented => return Err(CloseCode::UnsupportedData),
+            2 if !self.fragmented && !self.raw => return Err(CloseCode::UnsupportedData),
+            2 if !self.fragmented => Kind::Data,
             8 => Kind::Close,
             9 => Kind::Ping,
             10 => Kind::Pong,
@@ -140,6 +149,9 @@ impl Parser {
             }
             _ => {}
         }
+        if matches!(opcode, 1 | 2) {
+            self.binary = opcode == 2;
+        }
         Ok(Some(Frame { kind, last, mask: *mask, left: length }))
     }
 
@@ -150,7 +162,11 @@ impl Parser {
             if self.fragmented {
                 return Ok(Heard::Part);
             }
-            let text = String::from_utf8(std::mem::take(&mut self.message)).map_err(|_| CloseCode::InvalidText)?;
+            let message = std::mem::take(&mut self.message);
+            if self.binary {
+                return Ok(Heard::Binary(message.into()));
+            }
+            let text = String::from_utf8(message).map_err(|_| CloseCode::InvalidText)?;
             return Ok(Heard::Text(text));
         }
         let payload = std::mem::take(&mut self.control);
@@ -223,7 +239,10 @@ mod tests {
 
     /// Everything that is heard when the bytes come in pieces of `size`.
     fn read(bytes: &[u8], size: usize) -> Result<Vec<Heard>, CloseCode> {
-        let mut parser = Parser::new(100_000);
+        read_by(Parser::new(100_000, false), bytes, size)
+    }
+
+    fn read_by(mut parser: Parser, bytes: &[u8], size: usize) -> Result<Vec<Heard>, CloseCode> {
         let mut heard = Vec::new();
         for piece in bytes.chunks(size) {
             let mut input = piece;
@@ -305,8 +324,44 @@ mod tests {
     }
 
     #[test]
+    fn raw_data_is_taken_where_it_is_expected() {
+        let mut bytes = Vec::new();
+        bytes.extend(frame(0x82, b"\xff\xc3"));
+        bytes.extend(frame(0x82, b""));
+        // A text in fragments after raw data in fragments: each stays what it began as.
+        bytes.extend(frame(0x02, b"\xc3"));
+        bytes.extend(frame(0x89, b"?"));
+        bytes.extend(frame(0x80, b"\x28"));
+        bytes.extend(frame(0x01, b"a"));
+        bytes.extend(frame(0x80, b"b"));
+        for size in [1, 3, bytes.len()] {
+            let heard = read_by(Parser::new(100_000, true), &bytes, size).expect("all of it is right");
+            let expected = [
+                Heard::Binary(Bytes::from_static(b"\xff\xc3")),
+                Heard::Binary(Bytes::new()),
+                Heard::Part,
+                Heard::Ping(Bytes::from_static(b"?")),
+                Heard::Binary(Bytes::from_static(b"\xc3\x28")),
+                Heard::Part,
+                Heard::Text("ab".into()),
+            ];
+            assert!(heard == expected, "in pieces of {size}: {heard:?}");
+        }
+        let grown = [frame(0x02, &[b'x'; 60_000]), frame(0x80, &[b'x'; 60_000])].concat();
+        let cases = [
+            ("large raw data", frame(0x82, &[b'x'; 100_001]), CloseCode::TooLarge),
+            ("large raw data in fragments", grown, CloseCode::TooLarge),
+            ("raw data within another", [frame(0x02, b"a"), frame(0x82, b"b")].concat(), CloseCode::ProtocolError),
+            ("a text within raw data", [frame(0x02, b"a"), frame(0x81, b"b")].concat(), CloseCode::ProtocolError),
+        ];
+        for (what, bytes, code) in cases {
+            assert_eq!(read_by(Parser::new(100_000, true), &bytes, bytes.len()), Err(code), "{what}");
+        }
+    }
+
+    #[test]
     fn a_large_announcement_costs_nothing() {
-        let mut parser = Parser::new(1 << 20);
+        let mut parser = Parser::new(1 << 20, false);
         let whole = frame(0x81, &vec![b'x'; 1 << 20]);
         assert_eq!(parser.read(&mut &whole[..100]), Ok(None));
         assert!(parser.message.capacity() < 1_000, "room is made as bytes come");
@@ -314,7 +369,7 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_between_messages() {
-        let mut parser = Parser::new(1 << 20);
+        let mut parser = Parser::new(1 << 20, false);
         let bytes = frame(0x81, &vec![b'x'; 100_000]);
         assert!(matches!(parser.read(&mut &*bytes), Ok(Some(Heard::Text(_)))));
         assert_eq!((parser.message.capacity(), parser.control.capacity()), (0, 0));

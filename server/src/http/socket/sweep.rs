@@ -15,7 +15,8 @@ use crate::clock::Clock;
 /// Between two looks, in milliseconds.
 const EVERY: i64 = 1_000;
 
-/// How long a client may take nothing of what waits for it.
+/// How long a client may take nothing of what waits for it. Where raw data waits, its source waits, too, and nothing is
+/// lost or piles up: there it is as long as a client may be silent.
 const STUCK: Duration = Duration::from_secs(5);
 
 /// Every open socket of the server.
@@ -45,10 +46,11 @@ impl List {
         Self { clock, most, open: Mutex::default() }
     }
 
-    /// A place for one more, if there is one and the server goes on.
-    pub(super) fn admit(self: &Arc<Self>, limits: &SocketLimits) -> Option<Place> {
+    /// A place for one more, if there is one and the server goes on. `paced`: it sends raw data only as fast as its client
+    /// reads.
+    pub(super) fn admit(self: &Arc<Self>, limits: &SocketLimits, paced: bool) -> Option<Place> {
         let line = Arc::new(Line::default());
-        let watched = Watched::new(line.clone(), limits, self.clock.monotonic());
+        let watched = Watched::new(line.clone(), limits, paced, self.clock.monotonic());
         let mut open = self.open.lock();
         if open.leaving || open.sockets.len() >= self.most {
             return None;
@@ -102,6 +104,8 @@ struct Watched {
     line: Arc<Line>,
     heartbeat: Duration,
     silence: Duration,
+    /// How long it may take nothing.
+    stuck: Duration,
     /// When the next heartbeat is due.
     due: Duration,
     heard_at: Duration,
@@ -112,9 +116,10 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(line: Arc<Line>, limits: &SocketLimits, now: Duration) -> Self {
+    fn new(line: Arc<Line>, limits: &SocketLimits, paced: bool, now: Duration) -> Self {
         let SocketLimits { heartbeat, silence, .. } = *limits;
-        Self { line, heartbeat, silence, due: now + heartbeat, heard_at: now, asked_at: None, stuck_since: None }
+        let stuck = if paced { silence } else { STUCK };
+        Self { line, heartbeat, silence, stuck, due: now + heartbeat, heard_at: now, asked_at: None, stuck_since: None }
     }
 
     /// What a socket that reports this is told now.
@@ -140,7 +145,7 @@ impl Watched {
         if report.blocked {
             let since = *self.stuck_since.get_or_insert(now);
             orders = orders.and(Orders::LOOK);
-            if now.saturating_sub(since) >= STUCK {
+            if now.saturating_sub(since) >= self.stuck {
                 orders = orders.and(Orders::STUCK);
             }
         }
@@ -168,7 +173,7 @@ mod tests {
 
     /// What is told at each second from 1 to `until`, if the client reports what `report` says for that second.
     fn told(until: u64, report: impl Fn(u64) -> Report) -> Vec<(u64, Orders)> {
-        let mut watched = Watched::new(Arc::default(), &LIMITS, Duration::ZERO);
+        let mut watched = Watched::new(Arc::default(), &LIMITS, false, Duration::ZERO);
         let orders = (1..=until).map(|at| (at, watched.orders(report(at), Duration::from_secs(at))));
         orders.filter(|(_, orders)| *orders != Orders::NONE).collect()
     }
@@ -188,7 +193,7 @@ mod tests {
 
     #[test]
     fn time_in_which_nobody_looked_makes_no_client_silent() {
-        let mut watched = Watched::new(Arc::default(), &LIMITS, Duration::ZERO);
+        let mut watched = Watched::new(Arc::default(), &LIMITS, false, Duration::ZERO);
         assert_eq!(watched.orders(Report::default(), Duration::from_secs(600)), Orders::HEARTBEAT);
         assert_eq!(watched.orders(Report::default(), Duration::from_secs(639)), Orders::HEARTBEAT);
         assert!(watched.orders(Report::default(), Duration::from_secs(640)).include(Orders::SILENT));
@@ -206,11 +211,19 @@ mod tests {
         assert!(slow.iter().all(|(_, orders)| orders.include(Orders::LOOK) && !orders.include(Orders::STUCK)));
     }
 
+    #[test]
+    fn a_client_that_pauses_raw_data_is_stuck_only_when_it_would_be_silent() {
+        let mut watched = Watched::new(Arc::default(), &LIMITS, true, Duration::ZERO);
+        let blocked = Report { heard: true, blocked: true, moved: false };
+        let mut stuck = (1..=61).filter(|at| watched.orders(blocked, Duration::from_secs(*at)).include(Orders::STUCK));
+        assert_eq!(stuck.next(), Some(61));
+    }
+
     #[tokio::test]
     async fn the_sweeper_goes_by_the_clock_that_it_is_given() {
         let clock = ManualClock::at(1_000_000);
         let list = Arc::new(List::new(Arc::new(clock.clone()), 2));
-        let place = list.admit(&LIMITS).expect("there is room");
+        let place = list.admit(&LIMITS, false).expect("there is room");
         let sweeping = tokio::spawn({
             let list = list.clone();
             async move { list.sweep().await }
@@ -232,16 +245,16 @@ mod tests {
     #[test]
     fn no_more_than_the_limit_are_admitted_and_none_when_leaving() {
         let list = Arc::new(List::new(Arc::new(ManualClock::at(0)), 2));
-        let first = list.admit(&LIMITS).expect("there is room");
-        let second = list.admit(&LIMITS).expect("there is room");
-        assert!(list.admit(&LIMITS).is_none());
+        let first = list.admit(&LIMITS, false).expect("there is room");
+        let second = list.admit(&LIMITS, false).expect("there is room");
+        assert!(list.admit(&LIMITS, false).is_none());
         drop(first);
-        let third = list.admit(&LIMITS).expect("a place is free again");
+        let third = list.admit(&LIMITS, false).expect("a place is free again");
         list.leave();
         for place in [&second, &third] {
             assert_eq!(place.line().orders(Waker::noop()), Orders::LEAVE);
         }
         drop(second);
-        assert!(list.admit(&LIMITS).is_none());
+        assert!(list.admit(&LIMITS, false).is_none());
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use flightdeck_api::generated::sockets::CloseCode;
-use flightdeck_api::support::{Frame, Queue};
+use flightdeck_api::support::{Outgoing, Queue};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::line::Line;
@@ -26,6 +26,10 @@ const BATCH: usize = 32;
 
 /// While so many bytes wait to be written, nothing more is read from the client or taken from its streams.
 const ROOM: usize = 64 << 10;
+
+/// While so many bytes wait to be written, no raw data is taken from its source. With the frame that comes below this,
+/// there is still [`ROOM`] for answers, so that a client that reads nothing is heard none the less.
+const ROOM_FOR_RAW: usize = 32 << 10;
 
 /// Beyond this, nothing goes in but what must be said.
 const FULL: usize = 1 << 20;
@@ -48,7 +52,7 @@ pub(super) struct Wire<S> {
     parser: Parser,
     /// What has been read and not been parsed.
     rest: Bytes,
-    queue: Queue<Outgoing>,
+    queue: Queue<Waiting>,
     /// Bytes of the queue's first frame that are gone.
     gone: usize,
     /// What the queue holds in memory, about.
@@ -56,7 +60,7 @@ pub(super) struct Wire<S> {
 }
 
 /// A frame that waits.
-struct Outgoing {
+struct Waiting {
     opcode: Opcode,
     payload: Bytes,
 }
@@ -64,19 +68,23 @@ struct Outgoing {
 #[derive(Debug, Clone, Copy)]
 enum Opcode {
     Text = 1,
+    Binary = 2,
     Close = 8,
     Ping = 9,
     Pong = 10,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    /// `rest` is what came before the socket began.
-    pub(super) const fn new(stream: S, rest: Bytes, largest: usize) -> Self {
-        Self { stream, parser: Parser::new(largest), rest, queue: Queue::new(), gone: 0, waiting: 0 }
+    /// `rest` is what came before the socket began. Messages and, if it takes any, raw data are at most `largest` bytes.
+    pub(super) const fn new(stream: S, rest: Bytes, largest: usize, takes_raw: bool) -> Self {
+        Self { stream, parser: Parser::new(largest, takes_raw), rest, queue: Queue::new(), gone: 0, waiting: 0 }
     }
 
-    pub(super) fn text(&mut self, frame: Frame) {
-        self.push(Opcode::Text, frame.into());
+    pub(super) fn send(&mut self, outgoing: Outgoing) {
+        match outgoing {
+            Outgoing::Text(text) => self.push(Opcode::Text, text.into()),
+            Outgoing::Binary(data) => self.push(Opcode::Binary, data),
+        }
     }
 
     pub(super) fn ping(&mut self) {
@@ -98,7 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     fn push(&mut self, opcode: Opcode, payload: Bytes) {
-        let frame = Outgoing { opcode, payload };
+        let frame = Waiting { opcode, payload };
         self.waiting += frame.weight();
         self.queue.push(frame);
     }
@@ -111,6 +119,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Whether more may be put into the queue. What must be said goes in anyway.
     pub(super) const fn has_room(&self) -> bool {
         self.waiting < ROOM
+    }
+
+    /// Whether raw data may be put into the queue.
+    pub(super) const fn has_room_for_raw(&self) -> bool {
+        self.waiting < ROOM_FOR_RAW
     }
 
     /// Whether not even a little more may be put into the queue.
@@ -246,7 +259,7 @@ impl Head {
     }
 }
 
-impl Outgoing {
+impl Waiting {
     /// Not only its bytes: a thousand empty frames are something, too.
     const fn weight(&self) -> usize {
         size_of::<Self>() + self.payload.len()

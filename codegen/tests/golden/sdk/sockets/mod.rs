@@ -5,6 +5,7 @@
 mod close_code;
 pub mod r#loop;
 pub mod rooms;
+pub mod shell;
 pub mod tail;
 
 pub use close_code::CloseCode;
@@ -51,6 +52,15 @@ impl Sockets<'_> {
     ///
     /// `GET /v1/loop`
     pub fn r#loop(&self) -> SocketBuilder<r#loop::LoopProtocol> {
+        SocketBuilder::new(self.client, Vec::new())
+    }
+
+    /// A shell.
+    ///
+    /// A socket with raw data in both directions.
+    ///
+    /// `GET /v1/shell`
+    pub fn shell(&self) -> SocketBuilder<shell::ShellProtocol> {
         SocketBuilder::new(self.client, Vec::new())
     }
 }

@@ -5,6 +5,7 @@
 mod close_code;
 pub mod r#loop;
 pub mod rooms;
+pub mod shell;
 pub mod tail;
 
 pub use close_code::CloseCode;
@@ -12,4 +13,4 @@ pub use close_code::CloseCode;
 use crate::support::SocketInfo;
 
 /// Every socket, in the order of the spec.
-pub const SOCKETS: &[&SocketInfo] = &[&rooms::ROOMS, &tail::TAIL, &r#loop::LOOP];
+pub const SOCKETS: &[&SocketInfo] = &[&rooms::ROOMS, &tail::TAIL, &r#loop::LOOP, &shell::SHELL];

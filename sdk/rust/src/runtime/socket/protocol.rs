@@ -5,6 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Serialize;
 
 use super::super::{DecodeError, Secret, Security};
@@ -26,12 +27,27 @@ pub trait SocketProtocol: fmt::Debug + Send + Sync + 'static {
     /// What subscribing without a position asks for.
     const WITHOUT_POSITION: WithoutPosition = WithoutPosition::Now;
 
+    /// Whether the server sends raw data. Such a server may have nothing to say at first.
+    const SENDS_RAW: bool = false;
+
     /// Reads a text frame. A message that this version does not know is not an error.
     ///
     /// # Errors
     /// The frame is not a JSON object, or a message that is known does not have its shape. The reason names the place,
     /// and no value.
     fn decode(text: &str) -> Result<Self::ServerMessage, DecodeError>;
+
+    /// The raw data that a message of the client is, where it is no JSON.
+    fn raw(message: &Self::ClientMessage) -> Option<&Bytes> {
+        let _ = message;
+        None
+    }
+
+    /// Raw data of the server, on a socket that has any.
+    fn from_raw(data: Bytes) -> Option<Self::ServerMessage> {
+        let _ = data;
+        None
+    }
 
     /// What a message of the client changes about the session.
     fn intent(message: &Self::ClientMessage) -> Intent<'_>;

@@ -125,7 +125,7 @@ struct Stage {
 
 fn place() -> Place {
     let list = Arc::new(List::new(Arc::new(ManualClock::at(0)), 1));
-    list.admit(&INFO.limits).expect("there is room")
+    list.admit(&INFO.limits, false).expect("there is room")
 }
 
 fn kind() -> Arc<Kind> {
@@ -427,3 +427,5 @@ fn a_connection_is_small() {
     let size = size_of_val(&connection.run());
     assert!(size - own <= 576, "{size} bytes, {own} of them the session's");
 }
+
+mod raw;
