@@ -70,13 +70,19 @@ impl SocketScript {
         self.sends(SocketFrame::Text(text.into()))
     }
 
+    /// The server sends raw data.
+    #[must_use]
+    pub fn prints(self, data: impl Into<Bytes>) -> Self {
+        self.sends(SocketFrame::Binary(data.into()))
+    }
+
     /// The server sends a frame of any kind.
     #[must_use]
     pub fn sends(self, frame: SocketFrame) -> Self {
         self.then(Step::Say(frame))
     }
 
-    /// The server waits for one more message of the client.
+    /// The server waits for one more message of the client, or frame of raw data.
     #[must_use]
     pub fn hears(self) -> Self {
         self.then(Step::Hear)
@@ -136,7 +142,7 @@ struct Attempt {
 #[derive(Default)]
 struct Ear {
     frames: Vec<SocketFrame>,
-    /// Text frames that no step has waited for yet.
+    /// Messages and raw data that no step has waited for yet.
     unnoticed: usize,
     /// To be answered.
     pings: VecDeque<Bytes>,
@@ -165,6 +171,15 @@ impl ScriptedSockets {
     /// What the client sent on each attempt so far, pings included.
     pub fn frames(&self) -> Vec<Vec<SocketFrame>> {
         lock(&self.attempts).iter().map(|attempt| lock(&attempt.ear).frames.clone()).collect()
+    }
+
+    /// The raw data that the client sent on each attempt so far, put together.
+    pub fn raw(&self) -> Vec<Vec<u8>> {
+        let data = |frame| match frame {
+            SocketFrame::Binary(data) => data,
+            _ => Bytes::new(),
+        };
+        self.frames().into_iter().map(|frames| frames.into_iter().flat_map(data).collect()).collect()
     }
 
     /// What the client said on each attempt so far: the text frames.
@@ -286,7 +301,7 @@ impl Sink<SocketFrame> for Listen {
     fn start_send(self: Pin<&mut Self>, frame: SocketFrame) -> Result<(), SocketError> {
         let mut ear = lock(&self.0);
         match &frame {
-            SocketFrame::Text(_) => ear.unnoticed += 1,
+            SocketFrame::Text(_) | SocketFrame::Binary(_) => ear.unnoticed += 1,
             SocketFrame::Ping(bytes) => ear.pings.push_back(bytes.clone()),
             SocketFrame::Close { code, .. } => ear.closed = Some(*code),
             _ => {}

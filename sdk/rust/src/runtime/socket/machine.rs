@@ -5,7 +5,7 @@
 //! | phase                     | input                         | what it does                              | next       |
 //! |---------------------------|-------------------------------|-------------------------------------------|------------|
 //! | Idle                      | start                         | connects                                  | Connecting |
-//! | Connecting                | opened                        | waits for the first message               | Greeting   |
+//! | Connecting                | opened                        | waits for the first message (²)           | Greeting   |
 //! | Connecting                | failed, or its time is up     | as the error says (¹)                     | ¹          |
 //! | Greeting                  | message                       | Connected; credential, subscriptions, queue | Open     |
 //! | Greeting                  | its time is up                | drops the connection                      | Backoff    |
@@ -27,6 +27,9 @@
 //! shown another, where the one before was shown in a message.
 //!
 //! ¹ Backoff for what is worth another attempt, Closed for what is not. A code that is not in the table is worth one.
+//!
+//! ² A server that sends raw data may have nothing to say for long, so there it counts as Open at once. Raw data is a
+//! message like any other; on a socket without any, it is an unreadable frame.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -166,6 +169,9 @@ impl<P: SocketProtocol> Machine<P> {
             (Phase::Connecting { .. }, Input::Opened { credential, .. }) => {
                 self.outbox.connected(credential);
                 self.phase = Phase::Greeting { until: now.saturating_add(GREETING) };
+                if P::SENDS_RAW {
+                    self.greeted(now);
+                }
             }
             (Phase::Connecting { .. }, Input::Failed { error, .. }) => self.lose(now, Ending::Failed(error), None),
             (Phase::Connecting { until }, Input::Wake) if now >= until => {
@@ -313,25 +319,33 @@ impl<P: SocketProtocol> Machine<P> {
         if let Phase::Open(vitals) = &mut self.phase {
             vitals.hear(now);
         }
-        let text = match frame {
-            SocketFrame::Text(text) => text,
+        let (decoded, bytes) = match frame {
+            SocketFrame::Text(text) => {
+                let decoded = std::str::from_utf8(&text).map_err(DecodeError::new).and_then(P::decode);
+                (decoded, text.len())
+            }
             SocketFrame::Ping(_) | SocketFrame::Pong(_) => return,
-            SocketFrame::Binary(_) => return self.fault(now, DecodeError::new("a binary frame"), 1003),
+            SocketFrame::Binary(data) => {
+                let bytes = data.len();
+                match P::from_raw(data) {
+                    Some(message) => {
+                        self.faults = 0;
+                        (Ok(message), bytes)
+                    }
+                    None => return self.fault(now, DecodeError::new("a binary frame"), 1003),
+                }
+            }
             SocketFrame::Close { code, reason } => {
                 let known = P::CloseCode::from_code(code);
                 return self.lose(now, Ending::Closed { code, known, reason }, None);
             }
-        };
-        let decoded = match std::str::from_utf8(&text) {
-            Ok(text) => P::decode(text),
-            Err(error) => Err(DecodeError::new(error)),
         };
         match decoded {
             Ok(message) => {
                 if matches!(self.phase, Phase::Greeting { .. }) {
                     self.greeted(now);
                 }
-                self.message(now, message, text.len());
+                self.message(now, message, bytes);
             }
             Err(error) => self.fault(now, error, 1007),
         }

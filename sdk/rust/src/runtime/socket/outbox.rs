@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::super::Secret;
 use super::protocol::{Intent, SocketProtocol};
-use super::queue::{Queue, SendError};
+use super::queue::{Payload, Queue, SendError};
 use super::settings::Settings;
 use super::subscriptions::{Reissued, Subscriptions};
 use super::transport::SocketFrame;
@@ -46,7 +46,7 @@ impl<P: SocketProtocol> Outbox<P> {
     }
 
     pub(super) fn push(&mut self, message: P::ClientMessage) -> Result<(), SendError<P::ClientMessage>> {
-        self.queue.push(message)
+        self.queue.push(message, P::raw)
     }
 
     /// The message that was pushed last, if it still waits.
@@ -132,7 +132,9 @@ impl<P: SocketProtocol> Outbox<P> {
         match P::intent(&queued.message) {
             Intent::Authenticate => {
                 self.holds = false;
-                self.shown = self.remember_credential.then(|| Secret::from(queued.text.as_str()));
+                if let Payload::Json(text) = &queued.payload {
+                    self.shown = self.remember_credential.then(|| Secret::from(text.as_str()));
+                }
             }
             // What the caller says about it now is newer than what waits for a credential.
             Intent::Subscribe { key, .. } | Intent::Unsubscribe { key } => {
@@ -141,7 +143,10 @@ impl<P: SocketProtocol> Outbox<P> {
             Intent::Nothing => {}
         }
         subscriptions.sent(queued.message, now);
-        text(queued.text)
+        Some(match queued.payload {
+            Payload::Json(text) => SocketFrame::Text(text.into()),
+            Payload::Raw(data) => SocketFrame::Binary(data),
+        })
     }
 
     /// Everything of the caller that was not sent, in order.

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use bytes::Bytes;
 use serde::Serialize;
 
 /// How much may wait to be sent.
@@ -11,7 +12,7 @@ use serde::Serialize;
 pub struct QueueLimits {
     /// Messages. Default: 1024.
     pub messages: usize,
-    /// Bytes of JSON. A message that is larger by itself waits alone. Default: 1 MiB.
+    /// Bytes of JSON and raw data. A message that is larger by itself waits alone. Default: 1 MiB.
     pub bytes: usize,
 }
 
@@ -34,7 +35,7 @@ pub enum SendError<M> {
     #[error("the message has {bytes} bytes, and the server takes {limit}; send less in one message")]
     TooLarge {
         message: M,
-        /// Of JSON.
+        /// Of JSON or raw data.
         bytes: usize,
         /// Of the protocol.
         limit: usize,
@@ -76,7 +77,22 @@ impl<M> fmt::Debug for SendError<M> {
 /// A message that waits.
 pub(super) struct Queued<M> {
     pub(super) message: M,
-    pub(super) text: String,
+    pub(super) payload: Payload,
+}
+
+/// What is written for a message.
+pub(super) enum Payload {
+    Json(String),
+    Raw(Bytes),
+}
+
+impl Payload {
+    fn len(&self) -> usize {
+        match self {
+            Self::Json(text) => text.len(),
+            Self::Raw(data) => data.len(),
+        }
+    }
 }
 
 /// The messages that wait, first come, first served.
@@ -93,29 +109,34 @@ impl<M: Serialize> Queue<M> {
         Self { waiting: VecDeque::new(), bytes: 0, limits, largest }
     }
 
-    pub(super) fn push(&mut self, message: M) -> Result<(), SendError<M>> {
+    /// `raw`: what the message is where it is no JSON.
+    pub(super) fn push(&mut self, message: M, raw: impl FnOnce(&M) -> Option<&Bytes>) -> Result<(), SendError<M>> {
         // Before the JSON is made: whoever tries again and again should not pay for it every time.
         if self.waiting.len() >= self.limits.messages {
             return Err(SendError::Full(message));
         }
-        let text = match serde_json::to_string(&message) {
-            Ok(text) => text,
-            Err(source) => return Err(SendError::Unwritable { message, source }),
+        let payload = match raw(&message) {
+            Some(data) => Payload::Raw(data.clone()),
+            None => match serde_json::to_string(&message) {
+                Ok(text) => Payload::Json(text),
+                Err(source) => return Err(SendError::Unwritable { message, source }),
+            },
         };
-        if text.len() > self.largest {
-            return Err(SendError::TooLarge { message, bytes: text.len(), limit: self.largest });
+        let bytes = payload.len();
+        if bytes > self.largest {
+            return Err(SendError::TooLarge { message, bytes, limit: self.largest });
         }
-        if !self.waiting.is_empty() && self.bytes + text.len() > self.limits.bytes {
+        if !self.waiting.is_empty() && self.bytes + bytes > self.limits.bytes {
             return Err(SendError::Full(message));
         }
-        self.bytes += text.len();
-        self.waiting.push_back(Queued { message, text });
+        self.bytes += bytes;
+        self.waiting.push_back(Queued { message, payload });
         Ok(())
     }
 
     pub(super) fn pop(&mut self) -> Option<Queued<M>> {
         let queued = self.waiting.pop_front()?;
-        self.bytes -= queued.text.len();
+        self.bytes -= queued.payload.len();
         Some(queued)
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::super::Clock;
@@ -115,6 +116,22 @@ impl<P: SocketProtocol> Shared<P> {
             }
             room.await;
         }
+    }
+
+    pub(super) async fn send_raw(&self, data: Bytes) -> Result<(), SendError<P::ClientMessage>>
+    where
+        P::ClientMessage: From<Bytes>,
+    {
+        let mut rest = data;
+        while !rest.is_empty() {
+            let all = rest.clone();
+            let piece = rest.split_to(rest.len().min(P::INFO.limits.max_message_bytes));
+            self.send(piece.into()).await.map_err(|error| match error {
+                SendError::Closed(_) => SendError::Closed(all.into()),
+                error => error,
+            })?;
+        }
+        Ok(())
     }
 
     pub(super) async fn flush(&self) {

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures_util::Stream;
 
 use super::protocol::SocketProtocol;
@@ -49,6 +50,18 @@ impl<P: SocketProtocol> Socket<P> {
     /// There is no room, or the message can never be sent; it comes back.
     pub fn try_send(&self, message: impl Into<P::ClientMessage>) -> Result<(), SendError<P::ClientMessage>> {
         self.shared.try_send(message.into())
+    }
+
+    /// Takes raw data to be sent, once there is room for it. However much it is: it goes in frames that the server takes,
+    /// in its order among messages. For one frame, [`send`](Self::send) and [`try_send`](Self::try_send) take it, too.
+    ///
+    /// # Errors
+    /// The session is over. What has not been taken comes back.
+    pub async fn send_raw(&self, data: impl Into<Bytes>) -> Result<(), SendError<P::ClientMessage>>
+    where
+        P::ClientMessage: From<Bytes>,
+    {
+        self.shared.send_raw(data.into()).await
     }
 
     /// Waits until everything that was given to be sent has been written to a connection, or the session is over.
@@ -120,6 +133,17 @@ impl<P: SocketProtocol> SocketSender<P> {
     /// See [`Socket::try_send`].
     pub fn try_send(&self, message: impl Into<P::ClientMessage>) -> Result<(), SendError<P::ClientMessage>> {
         self.shared.try_send(message.into())
+    }
+
+    /// See [`Socket::send_raw`].
+    ///
+    /// # Errors
+    /// See [`Socket::send_raw`].
+    pub async fn send_raw(&self, data: impl Into<Bytes>) -> Result<(), SendError<P::ClientMessage>>
+    where
+        P::ClientMessage: From<Bytes>,
+    {
+        self.shared.send_raw(data.into()).await
     }
 
     /// See [`Socket::flush`].

@@ -6,6 +6,7 @@ mod chat;
 mod delivery;
 mod driver;
 mod queue;
+mod raw;
 mod session;
 mod simulation;
 mod transitions;
