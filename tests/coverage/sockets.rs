@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use flightdeck_tests::Kind;
 use flightdeck_tests::coverage::{Aspect, sightings};
+use flightdeck_tests::socket::RAW;
 use flightdeck_tests::socket::document::{Socket, Speaker, sockets};
 
 use crate::{ensure_seen, on_each_database};
@@ -95,7 +96,8 @@ fn ensure_seen_on_each_socket(database: Kind, aspect: Aspect, things: impl Fn(&S
 }
 
 fn messages(socket: &Socket, speaker: Speaker) -> Vec<String> {
-    socket.messages(speaker).iter().map(|message| message.name.clone()).collect()
+    let raw = socket.has_raw(speaker).then(|| RAW.to_owned());
+    socket.messages(speaker).iter().map(|message| message.name.clone()).chain(raw).collect()
 }
 
 fn every_client_message_has_been_sent(database: Kind) -> Result<()> {

@@ -30,6 +30,9 @@ pub struct Socket {
     pub relaxed: bool,
     client_messages: Vec<Message>,
     server_messages: Vec<Message>,
+    /// Whether each end sends raw data beside its messages.
+    client_raw: bool,
+    server_raw: bool,
     /// By their numbers.
     pub close_codes: BTreeMap<u16, CloseCode>,
     /// The codes with which opening may be refused.
@@ -111,6 +114,33 @@ impl Socket {
         }
     }
 
+    /// Whether `speaker` sends raw data, too.
+    #[must_use]
+    pub const fn has_raw(&self, speaker: Speaker) -> bool {
+        match speaker {
+            Speaker::Client => self.client_raw,
+            Speaker::Server => self.server_raw,
+        }
+    }
+
+    /// Whether a text frame is raw data: for the server whatever of a client is none of its messages, for a client what is no
+    /// JSON object.
+    #[must_use]
+    pub fn is_raw(&self, speaker: Speaker, text: &str) -> bool {
+        let object = serde_json::from_str::<Map<String, Value>>(text);
+        self.has_raw(speaker)
+            && match (speaker, object) {
+                (_, Err(_)) => true,
+                (Speaker::Client, Ok(object)) => {
+                    let tag = object.get(&self.discriminator).and_then(Value::as_str);
+                    let tag =
+                        tag.map(|tag| if self.relaxed { tag.trim().to_ascii_lowercase() } else { tag.to_owned() });
+                    tag.is_none() || self.client_messages.iter().all(|message| message.tag != tag)
+                }
+                (Speaker::Server, Ok(_)) => false,
+            }
+    }
+
     /// Which message a text frame is, and its content.
     ///
     /// # Errors
@@ -162,6 +192,9 @@ fn socket_of(document: &Value, components: &Value, name: &str, channel: &Value) 
             operations.find(|operation| operation["action"] == action && operation["channel"]["$ref"] == channel);
         let messages = operation.context("a channel has both directions")?["messages"].as_array();
         let references = messages.into_iter().flatten().map(|message| message["$ref"].as_str().unwrap_or_default());
+        // Raw data has no type.
+        let is_json = |reference: &&str| resolve(document, reference).is_ok_and(|it| it.get("contentType").is_none());
+        let references = references.filter(is_json);
         references.map(|reference| message_of(document, components, discriminator, reference)).collect()
     };
     let names =
@@ -180,6 +213,8 @@ fn socket_of(document: &Value, components: &Value, name: &str, channel: &Value) 
         relaxed: channel["x-relaxed-discriminator"] == true,
         client_messages: messages("receive")?,
         server_messages: messages("send")?,
+        client_raw: channel["x-raw"]["receive"].is_string(),
+        server_raw: channel["x-raw"]["send"].is_string(),
         close_codes,
         errors: names("x-errors"),
         faults: names("x-faults"),
@@ -207,9 +242,75 @@ fn resolve<'a>(document: &'a Value, reference: &str) -> Result<&'a Value> {
     found.with_context(|| format!("{reference} leads nowhere"))
 }
 
+/// A socket with raw data in both directions, which is in no spec.
+#[cfg(test)]
+pub(super) fn shell() -> &'static Socket {
+    static SHELL: LazyLock<Socket> = LazyLock::new(|| {
+        let reference = |name: &str| serde_json::json!({ "$ref": format!("#/channels/shell/messages/{name}") });
+        let message = |name: &str, ty: &str| serde_json::json!({ "name": name, "payload": { "$ref": format!("#/components/schemas/{ty}") } });
+        let raw = serde_json::json!({ "name": "raw", "contentType": "application/octet-stream" });
+        let schema = |tag: &str| {
+            serde_json::json!({
+                "type": "object",
+                "required": ["type", "code"],
+                "properties": { "type": { "const": tag }, "code": { "type": "integer" } },
+            })
+        };
+        let operation = |action: &str, message: &str, raw: &str| {
+            serde_json::json!({
+                "action": action,
+                "channel": { "$ref": "#/channels/shell" },
+                "messages": [reference(message), reference(raw)],
+            })
+        };
+        let stream = serde_json::from_str::<Value>(TEXT).expect("the bundled document is JSON");
+        let document = serde_json::json!({
+            "channels": { "shell": {
+                "address": "/shell",
+                "messages": {
+                    "key": message("key", "Key"),
+                    "exit": message("exit", "Exit"),
+                    "raw.receive": raw,
+                    "raw.send": raw,
+                },
+                "x-discriminator": "type",
+                "x-raw": { "receive": "Keys.", "send": "Output." },
+                "x-close-codes": stream["channels"]["stream"]["x-close-codes"],
+                "x-limits": stream["channels"]["stream"]["x-limits"],
+            } },
+            "operations": {
+                "receiveShell": operation("receive", "key", "raw.receive"),
+                "sendShell": operation("send", "exit", "raw.send"),
+            },
+            "components": { "schemas": { "Key": schema("key"), "Exit": schema("exit") } },
+        });
+        sockets_of(&document).expect("it is described as the profile has it").remove(0)
+    });
+    &SHELL
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn raw_data_is_told_from_messages() {
+        let (shell, stream) = (shell(), socket("stream"));
+        for (text, of_client, of_server) in [
+            ("ls", true, true),
+            ("{", true, true),
+            ("[]", true, true),
+            ("{}", true, false),
+            (r#"{"type":"exit","code":1}"#, true, false),
+            (r#"{"type":"key","code":1}"#, false, false),
+            (r#"{"type":"key"}"#, false, false),
+        ] {
+            let told = (shell.is_raw(Speaker::Client, text), shell.is_raw(Speaker::Server, text));
+            assert_eq!(told, (of_client, of_server), "{text}");
+            assert!(!stream.is_raw(Speaker::Client, text) && !stream.is_raw(Speaker::Server, text), "{text}");
+        }
+        assert_eq!((shell.messages(Speaker::Client).len(), shell.messages(Speaker::Server).len()), (1, 1));
+    }
 
     #[test]
     fn a_frame_is_known_by_its_tag_or_by_a_property() {

@@ -12,8 +12,21 @@ use crate::coverage::{self, Aspect};
 /// The message with which a server refuses another; its code is looked at, too.
 const REFUSAL: &str = "error";
 
+/// What raw data is noted as. No message is called so beside it.
+pub const RAW: &str = "raw";
+
 /// The code of an ordinary goodbye.
 const NORMAL: u16 = 1000;
+
+impl Speaker {
+    /// As what it is noted that something was said.
+    const fn says(self) -> Aspect {
+        match self {
+            Self::Client => Aspect::ClientMessage,
+            Self::Server => Aspect::ServerMessage,
+        }
+    }
+}
 
 /// Judges one connection, and notes for the coverage tests what is good.
 #[derive(Debug, Clone, Copy)]
@@ -23,12 +36,16 @@ pub struct SocketJudge {
 }
 
 impl SocketJudge {
-    /// The server said this. Gives the message's name and content.
+    /// The server said this. Gives the message's name and content; `None` for raw data.
     ///
     /// # Errors
     /// It is not declared.
-    pub fn server_said(&self, text: &str) -> Result<(&'static str, Value)> {
+    pub fn server_said(&self, text: &str) -> Result<Option<(&'static str, Value)>> {
         let socket = self.socket;
+        if socket.is_raw(Speaker::Server, text) {
+            self.raw(Speaker::Server)?;
+            return Ok(None);
+        }
         let said = || format!("`{}` said {}, which breaks the protocol", socket.name, shortened(text));
         let (name, message) = socket.read(Speaker::Server, text).with_context(said)?;
         if name == REFUSAL && !socket.faults.is_empty() {
@@ -36,8 +53,8 @@ impl SocketJudge {
             ensure!(socket.faults.contains(code), "the fault {code:?} is not declared: {}", said());
             self.saw(Aspect::Fault, code);
         }
-        self.saw(Aspect::ServerMessage, name);
-        Ok((name, message))
+        self.saw(Speaker::Server.says(), name);
+        Ok(Some((name, message)))
     }
 
     /// A client said this, by the SDK or as a test wrote it.
@@ -46,9 +63,23 @@ impl SocketJudge {
     /// It is not declared. A test may mean it so.
     pub fn client_said(&self, text: &str) -> Result<()> {
         let socket = self.socket;
+        if socket.is_raw(Speaker::Client, text) {
+            return self.raw(Speaker::Client);
+        }
         let read = socket.read(Speaker::Client, text);
         let (name, _) = read.with_context(|| format!("`{}` was told {}", socket.name, shortened(text)))?;
-        self.saw(Aspect::ClientMessage, name);
+        self.saw(Speaker::Client.says(), name);
+        Ok(())
+    }
+
+    /// One end sent raw data.
+    ///
+    /// # Errors
+    /// The socket has none in this direction.
+    pub fn raw(&self, speaker: Speaker) -> Result<()> {
+        let socket = self.socket;
+        ensure!(socket.has_raw(speaker), "`{}` has no raw data that the {speaker:?} sends", socket.name);
+        self.saw(speaker.says(), RAW);
         Ok(())
     }
 
@@ -123,6 +154,23 @@ mod tests {
         let fault = |code| format!(r#"{{"type":"error","code":"{code}","error":"x","action":"y"}}"#);
         judge().server_said(&fault("not_json")).expect("it is declared");
         judge().server_said(&fault("agent_not_found")).expect_err("it is another socket's");
+    }
+
+    #[test]
+    fn raw_data_is_no_fault_where_the_socket_has_it() {
+        let shell = SocketJudge { socket: document::shell(), database: Kind::Sqlite };
+        for speaker in [Speaker::Client, Speaker::Server] {
+            shell.raw(speaker).expect("it is declared");
+            judge().raw(speaker).expect_err("there is none on this socket");
+        }
+        assert_eq!(shell.server_said("$ ").expect("it is data"), None);
+        let exit = shell.server_said(r#"{"type":"exit","code":0}"#).expect("it is declared");
+        assert_eq!(exit.map(|(name, _)| name), Some("exit"));
+        shell.server_said(r#"{"type":"exit"}"#).expect_err("it has no code");
+        shell.server_said("{}").expect_err("an object is a message");
+        shell.client_said("{}").expect("a client may type anything");
+        shell.client_said(r#"{"type":"key"}"#).expect_err("it has no code");
+        judge().client_said("ls").expect_err("it is no message");
     }
 
     #[test]

@@ -8,6 +8,6 @@ mod raw;
 pub(crate) mod tap;
 pub mod transport;
 
-pub use judge::{Faults, SocketJudge};
+pub use judge::{Faults, RAW, SocketJudge};
 pub use line::Line;
 pub use raw::{Opened, RawSocket, Received};

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::document::Socket;
+use super::document::{Socket, Speaker};
 use super::frame::{self, Frame};
 use super::judge::SocketJudge;
 use crate::Kind;
@@ -45,6 +45,8 @@ pub enum Opened {
 pub enum Received {
     /// A message of the protocol: its name and content.
     Message(&'static str, Value),
+    /// Raw data, as a binary frame or as text.
+    Raw(Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     /// The goodbye: the close code's name.
@@ -120,6 +122,34 @@ impl RawSocket {
         self.send_frame(&Frame::text(text)).await
     }
 
+    /// Sends raw data.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub async fn send_raw(&mut self, data: impl Into<Vec<u8>>) -> Result<()> {
+        // Whether the server takes it is what the test looks at.
+        drop(self.judge.raw(Speaker::Client));
+        self.send_frame(&Frame::new(frame::BINARY, data)).await
+    }
+
+    /// All raw data that comes until `enough` says so of everything so far; messages in between are passed over.
+    ///
+    /// # Errors
+    /// The socket ends before.
+    pub async fn raw_until(&mut self, enough: impl Fn(&[u8]) -> bool) -> Result<Vec<u8>> {
+        let mut data = Vec::new();
+        while !enough(&data) {
+            match self.next().await? {
+                Received::Raw(more) => data.extend(more),
+                Received::Closed(_) | Received::Ended => {
+                    bail!("the socket ended after {:?}", String::from_utf8_lossy(&data))
+                }
+                _ => {}
+            }
+        }
+        Ok(data)
+    }
+
     /// Sends a frame, right or wrong.
     ///
     /// # Errors
@@ -151,8 +181,14 @@ impl RawSocket {
         Ok(match frame.opcode {
             frame::TEXT => {
                 let text = std::str::from_utf8(&frame.payload).context("the server sent a text that is not UTF-8")?;
-                let (name, message) = self.judge.server_said(text)?;
-                Received::Message(name, message)
+                match self.judge.server_said(text)? {
+                    Some((name, message)) => Received::Message(name, message),
+                    None => Received::Raw(frame.payload),
+                }
+            }
+            frame::BINARY => {
+                self.judge.raw(Speaker::Server)?;
+                Received::Raw(frame.payload)
             }
             frame::PING => {
                 if self.answers_pings {
@@ -174,7 +210,7 @@ impl RawSocket {
         })
     }
 
-    /// The next message, whatever else comes before it.
+    /// The next message, whatever else comes before it, raw data included.
     ///
     /// # Errors
     /// There is none, or it breaks the protocol.
@@ -182,7 +218,7 @@ impl RawSocket {
         loop {
             match self.next().await? {
                 Received::Message(name, message) => return Ok((name, message)),
-                Received::Ping(_) | Received::Pong(_) => {}
+                Received::Raw(_) | Received::Ping(_) | Received::Pong(_) => {}
                 Received::Closed(code) => bail!("the server closed the socket with `{code}`"),
                 Received::Ended => bail!("the connection ended"),
             }
@@ -224,7 +260,7 @@ impl RawSocket {
             match self.next().await? {
                 Received::Message(_, message) => messages.push(message),
                 Received::Pong(payload) if payload == MARK => return Ok(messages),
-                Received::Ping(_) | Received::Pong(_) => {}
+                Received::Raw(_) | Received::Ping(_) | Received::Pong(_) => {}
                 end => bail!("{end:?} came in place of an answer"),
             }
         }

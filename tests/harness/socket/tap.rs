@@ -1,7 +1,7 @@
 //! Listens to what goes over a connection between two programs, and judges it if it is a socket: a program of its own, as the
 //! CLI is, can't be given a transport with a judge.
 
-use super::document;
+use super::document::{self, Speaker};
 use super::frame::{self, Frame};
 use super::judge::{Faults, SocketJudge};
 use crate::Kind;
@@ -89,6 +89,7 @@ impl Tap {
                 frame::TEXT => {
                     self.judge(judge.client_said(&String::from_utf8_lossy(&frame.payload)));
                 }
+                frame::BINARY if judge.socket.has_raw(Speaker::Client) => self.judge(judge.raw(Speaker::Client)),
                 frame::CLOSE => self.goodbye = frame.close_code(),
                 _ => {}
             }
@@ -106,6 +107,7 @@ impl Tap {
                     Ok(text) => judge.server_said(text).map(drop),
                     Err(_) => Err(anyhow::anyhow!("the server sent a text that is not UTF-8")),
                 },
+                frame::BINARY => judge.raw(Speaker::Server),
                 frame::CLOSE => judge.closed(frame.close_code(), self.goodbye).map(drop),
                 frame::PING | frame::PONG => Ok(()),
                 _ => Err(anyhow::anyhow!("a server does not send such a frame: {frame:?}")),
@@ -174,5 +176,20 @@ mod tests {
         assert_eq!(found(&Frame::text(HELLO)), 1, "it is masked");
         assert_eq!(found(&Frame::close(1000, "").unmasked()), 0);
         assert_eq!(found(&Frame::close(3000, "").unmasked()), 1);
+        assert_eq!(found(&Frame::new(frame::BINARY, "x").unmasked()), 1, "it has no raw data");
+    }
+
+    #[test]
+    fn raw_data_is_no_fault_where_the_socket_has_it() {
+        let judging = Judging { database: Kind::Sqlite, faults: Faults::default() };
+        let mut tap = judging.tap();
+        tap.socket = Some(SocketJudge { socket: document::shell(), database: Kind::Sqlite });
+        tap.client_said(&Frame::new(frame::BINARY, b"\xff").encode());
+        tap.client_said(&Frame::text("ls").encode());
+        tap.server_said(&Frame::new(frame::BINARY, b"\xff").unmasked().encode());
+        tap.server_said(&Frame::text("$ ").unmasked().encode());
+        assert_eq!(judging.faults.count(), 0);
+        tap.server_said(&Frame::new(frame::BINARY, b"\xff").encode());
+        assert_eq!(judging.faults.count(), 1, "it is masked");
     }
 }

@@ -11,7 +11,7 @@ use flightdeck_sdk::runtime::{
 };
 use futures_util::{Sink, Stream};
 
-use super::document::{self, Socket};
+use super::document::{self, Socket, Speaker};
 use super::judge::{Faults, SocketJudge};
 use super::line::{Line, Span};
 use crate::Kind;
@@ -93,6 +93,7 @@ impl Stream for JudgedIncoming {
             Poll::Ready(Some(Ok(SocketFrame::Text(text)))) => {
                 this.judge.server_said(&String::from_utf8_lossy(text)).map(drop)
             }
+            Poll::Ready(Some(Ok(SocketFrame::Binary(_)))) => this.judge.raw(Speaker::Server),
             Poll::Ready(Some(Ok(SocketFrame::Close { code, .. }))) => {
                 this.judge.closed(*code, this.goodbye.load(Ordering::Relaxed)).map(drop)
             }
@@ -140,6 +141,11 @@ impl Sink<SocketFrame> for JudgedOutgoing {
         match &frame {
             SocketFrame::Text(text) => {
                 if let Err(fault) = self.judge.client_said(&String::from_utf8_lossy(text)) {
+                    self.faults.report(&fault);
+                }
+            }
+            SocketFrame::Binary(_) => {
+                if let Err(fault) = self.judge.raw(Speaker::Client) {
                     self.faults.report(&fault);
                 }
             }
