@@ -140,6 +140,8 @@ pub enum ErrorCode {
     PatchConflict,
     /// A hook of the repository refused the commit. Nothing was changed.
     CommitRefused,
+    /// The program does not read what is typed, and no more of it can wait.
+    InputFull,
 }
 
 impl ErrorCode {
@@ -210,6 +212,7 @@ impl ErrorCode {
         Self::SelectionUnknown,
         Self::PatchConflict,
         Self::CommitRefused,
+        Self::InputFull,
     ];
 
     /// The code as it is on the wire.
@@ -281,6 +284,7 @@ impl ErrorCode {
             Self::SelectionUnknown => "selection_unknown",
             Self::PatchConflict => "patch_conflict",
             Self::CommitRefused => "commit_refused",
+            Self::InputFull => "input_full",
         }
     }
 
@@ -353,6 +357,7 @@ impl ErrorCode {
             Self::SelectionUnknown => 400,
             Self::PatchConflict => 409,
             Self::CommitRefused => 409,
+            Self::InputFull => 409,
         }
     }
 
@@ -425,6 +430,7 @@ impl ErrorCode {
             Self::SelectionUnknown => false,
             Self::PatchConflict => false,
             Self::CommitRefused => false,
+            Self::InputFull => true,
         }
     }
 
@@ -503,6 +509,7 @@ impl ErrorCode {
             }
             Self::PatchConflict => "A selected change does not fit the files as they are now. Nothing was changed.",
             Self::CommitRefused => "A hook of the repository refused the commit. Nothing was changed.",
+            Self::InputFull => "The program does not read what is typed, and no more of it can wait.",
         }
     }
 
@@ -583,6 +590,7 @@ impl ErrorCode {
             Self::SelectionUnknown => "Choose files and hunks from the patches; `details` names the one.",
             Self::PatchConflict => "Commit or undo what is in its way, or leave out the hunk that `details` names.",
             Self::CommitRefused => "Read what it said in `details`.",
+            Self::InputFull => "Wait until it does, or end it.",
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod cockpit;
 pub mod companion;
 pub mod hub;
 pub mod stream;
+pub mod terminal;
 
 pub use close_code::CloseCode;
 
@@ -15,4 +16,4 @@ use crate::support::SocketInfo;
 
 /// Every socket, in the order of the spec.
 pub const SOCKETS: &[&SocketInfo] =
-    &[&chats::CHATS, &cockpit::COCKPIT, &companion::COMPANION, &hub::HUB, &stream::STREAM];
+    &[&chats::CHATS, &cockpit::COCKPIT, &companion::COMPANION, &hub::HUB, &stream::STREAM, &terminal::TERMINAL];

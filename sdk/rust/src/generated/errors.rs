@@ -273,6 +273,10 @@ pub enum ErrorCode {
     ///
     /// Read what it said in `details`.
     CommitRefused,
+    /// The program does not read what is typed, and no more of it can wait.
+    ///
+    /// Wait until it does, or end it.
+    InputFull,
     /// A code that this version does not know.
     Unknown(UnknownValue),
 }
@@ -345,6 +349,7 @@ impl ErrorCode {
         Self::SelectionUnknown,
         Self::PatchConflict,
         Self::CommitRefused,
+        Self::InputFull,
     ];
 
     /// The code as it is on the wire.
@@ -416,6 +421,7 @@ impl ErrorCode {
             Self::SelectionUnknown => "selection_unknown",
             Self::PatchConflict => "patch_conflict",
             Self::CommitRefused => "commit_refused",
+            Self::InputFull => "input_full",
             Self::Unknown(value) => value.as_str(),
         }
     }
@@ -489,6 +495,7 @@ impl ErrorCode {
             Self::SelectionUnknown => Some(false),
             Self::PatchConflict => Some(false),
             Self::CommitRefused => Some(false),
+            Self::InputFull => Some(true),
             Self::Unknown(_) => None,
         }
     }
@@ -562,6 +569,7 @@ impl From<&str> for ErrorCode {
             "selection_unknown" => Self::SelectionUnknown,
             "patch_conflict" => Self::PatchConflict,
             "commit_refused" => Self::CommitRefused,
+            "input_full" => Self::InputFull,
             _ => Self::Unknown(UnknownValue::new(code)),
         }
     }

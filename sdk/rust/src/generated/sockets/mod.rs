@@ -8,6 +8,7 @@ pub mod cockpit;
 pub mod companion;
 pub mod hub;
 pub mod stream;
+pub mod terminal;
 
 pub use close_code::CloseCode;
 
@@ -156,5 +157,20 @@ impl Sockets<'_> {
     /// `GET /v1/stream`
     pub fn stream(&self) -> SocketBuilder<stream::StreamProtocol> {
         SocketBuilder::new(self.client, Vec::new())
+    }
+
+    /// A session's terminal.
+    ///
+    /// What the session's commands print, and what is typed. The terminal outlives its sockets: whoever connects gets
+    /// the screen as it is, with what was scrolled away, and goes on from there. Several may watch and type; its size
+    /// follows who acted last.
+    ///
+    /// Output is sent as fast as a client reads. One that reads too slowly gets the screen as it is by then in place
+    /// of what it missed. `exit` comes after everything that the command printed. Keys that are typed while no
+    /// command runs are dropped.
+    ///
+    /// `GET /ws/pty`
+    pub fn terminal(&self, parameters: &terminal::TerminalParameters) -> SocketBuilder<terminal::TerminalProtocol> {
+        SocketBuilder::new(self.client, parameters.query())
     }
 }
