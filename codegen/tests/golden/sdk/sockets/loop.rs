@@ -4,8 +4,11 @@
 //!
 //! A socket whose name is a keyword, and that cannot be resumed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::generated::sockets::CloseCode;
@@ -38,6 +41,10 @@ pub enum LoopServerMessage {
     Ping(types::Ping),
     /// Events are missing.
     Gap(types::RoomGap),
+    /// Raw data, cut anywhere.
+    ///
+    /// What only the server sends.
+    Raw(Bytes),
     /// A message that this version does not know.
     Unknown(UnknownMessage),
 }
@@ -49,6 +56,7 @@ impl LoopServerMessage {
         match self {
             Self::Ping(_) => Some("ping"),
             Self::Gap(_) => Some("gap"),
+            Self::Raw(_) => None,
             Self::Unknown(message) => message.name(),
         }
     }
@@ -75,6 +83,8 @@ impl SocketProtocol for LoopProtocol {
         },
     };
 
+    const SENDS_RAW: bool = true;
+
     fn decode(text: &str) -> Result<LoopServerMessage, DecodeError> {
         #[derive(Deserialize)]
         struct Head {
@@ -82,12 +92,19 @@ impl SocketProtocol for LoopProtocol {
             tag: Option<String>,
         }
         let text = text.as_bytes();
+        if decode_json::<BTreeMap<String, IgnoredAny>>(text).is_err() {
+            return Ok(LoopServerMessage::Raw(Bytes::copy_from_slice(text)));
+        }
         let head: Head = decode_json(text)?;
         match head.tag.as_deref() {
             Some("ping") => decode_json(text).map(LoopServerMessage::Ping),
             Some("gap") => decode_json(text).map(LoopServerMessage::Gap),
             _ => Ok(LoopServerMessage::Unknown(UnknownMessage::new(head.tag, decode_json(text)?))),
         }
+    }
+
+    fn from_raw(data: Bytes) -> Option<LoopServerMessage> {
+        Some(LoopServerMessage::Raw(data))
     }
 
     fn intent(_: &LoopClientMessage) -> Intent<'_> {

@@ -13,7 +13,8 @@ use crate::generated::errors::ErrorCode;
 use crate::generated::sockets::CloseCode;
 use crate::generated::types;
 use crate::support::{
-    ApiError, Context, Fault, Incoming, Outbox, ServerMessage, Socket, SocketInfo, SocketLimits, SocketSession, Taken,
+    ApiError, Context, Fault, Incoming, Outbox, SendsRaw, ServerMessage, Socket, SocketInfo, SocketLimits,
+    SocketSession, Taken,
 };
 
 /// What the protocol says about the `loop` socket.
@@ -130,6 +131,8 @@ impl ServerMessage for LoopServerMessage {
     }
 }
 
+impl SendsRaw for LoopServerMessage {}
+
 /// The `loop` socket, forwarding to an implementation.
 pub struct LoopEndpoint<T> {
     socket: Arc<T>,
@@ -158,6 +161,8 @@ pub struct LoopConnection<S>(S);
 
 impl<S: LoopSession> SocketSession for LoopConnection<S> {
     type Message = LoopServerMessage;
+
+    const SENDS_RAW: bool = true;
 
     fn opened(&mut self, out: &mut Outbox<LoopServerMessage>) -> impl Future<Output = Result<(), CloseCode>> + Send {
         self.0.opened(out)
