@@ -50,6 +50,7 @@ pub const TERMINAL: SocketInfo = SocketInfo {
         CloseCode::Internal,
         CloseCode::Overloaded,
         CloseCode::CredentialInvalid,
+        CloseCode::SlowReader,
         CloseCode::Silent,
         CloseCode::TooManyFaults,
     ],
