@@ -24,6 +24,7 @@ use crate::service::agents::{self, Agents};
 use crate::service::approvals::{self, Approvals, Board, ByWorkspace};
 use crate::service::chats::research::Research;
 use crate::service::chats::{self, Chats};
+use crate::service::commands::{self, Commands};
 use crate::service::companion::{self, Companion};
 use crate::service::devices::Devices;
 use crate::service::home;
@@ -35,6 +36,7 @@ use crate::service::runs::Runs;
 use crate::service::sessions::{self, Sessions};
 use crate::service::streams::Streams;
 use crate::service::tasks::{self, Tasks};
+use crate::service::terminal::{CommandPolicy, OnDisconnect, Terminals};
 use crate::service::upkeep;
 use crate::service::workspaces::Workspaces;
 use crate::store::approvals as ledger;
@@ -59,6 +61,7 @@ pub struct Running {
     sockets: Sockets,
     chats: Chats,
     tasks: Tasks,
+    commands: Commands,
     hub: Hub,
     bridge: JoinHandle<()>,
     upkeep: Vec<JoinHandle<()>>,
@@ -167,6 +170,14 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         },
         home,
     });
+    let commands = Commands::new(
+        log.clone(),
+        clock.clone(),
+        sessions.clone(),
+        Terminals::new(supervisor(&config), clock.clone(), on_disconnect(&config)),
+        CommandPolicy::new(config.cmd_allowlist.clone()),
+        Duration::from_secs(config.command_seconds),
+    );
     let hub = Hub::new(store.clone(), log.clone(), clock.clone(), metrics.clone(), activity);
     hub.tell_who_is_gone().await?;
     let bridge = tokio::spawn(hub::bridge_foreign(hub.clone(), shutdown.clone()));
@@ -187,6 +198,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         tokio::spawn(chats::remove_deleted(chats.clone())),
         tokio::spawn(sessions::sweep(sessions.clone())),
         tokio::spawn(tasks::keep(tasks.clone())),
+        tokio::spawn(commands::keep(commands.clone())),
         tokio::spawn(companion::sweep(companion.clone(), clock.clone())),
         tokio::spawn({
             let sockets = sockets.clone();
@@ -219,6 +231,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         sessions,
         session_tokens,
         tasks: tasks.clone(),
+        commands: commands.clone(),
         public_base_url: config.public_base_url.clone(),
         relay_url: config.relay_url.clone(),
         hub: hub.clone(),
@@ -247,6 +260,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         sockets,
         chats,
         tasks,
+        commands,
         hub,
         bridge,
         upkeep,
@@ -287,6 +301,10 @@ impl Running {
         for task in self.upkeep {
             task.abort();
         }
+        if tokio::time::timeout(self.patience, self.commands.leave()).await.is_err() {
+            tracing::warn!("some commands did not end in time");
+        }
+        drop(self.commands);
         if tokio::time::timeout(self.patience, self.tasks.leave()).await.is_err() {
             tracing::warn!("some tasks did not end in time");
         }
@@ -309,6 +327,18 @@ impl Running {
     }
 }
 
+/// Starts and ends programs of agents and sessions.
+fn supervisor(config: &Config) -> Supervisor {
+    Supervisor::new(config.agent_env.clone(), config.guard_program.clone())
+}
+
+const fn on_disconnect(config: &Config) -> OnDisconnect {
+    match config.unwatched_seconds {
+        0 => OnDisconnect::Keep,
+        seconds => OnDisconnect::Kill { after: Duration::from_secs(seconds) },
+    }
+}
+
 /// Names this machine. Where no session can be, nothing needs a name that lasts.
 fn home(config: &Config) -> anyhow::Result<Uuid> {
     if config.repo_allowlist.is_empty() { Ok(Uuid::new_v4()) } else { home::open(&config.data_dir) }
@@ -319,7 +349,7 @@ fn agents(config: &Config) -> Agents {
         default: config.agent.clone(),
         added: config.agents.clone(),
         mock_script: config.mock_script.clone(),
-        supervisor: Supervisor::new(config.agent_env.clone(), config.guard_program.clone()),
+        supervisor: supervisor(config),
         patience: Duration::from_secs(config.agent_start_seconds),
     })
 }

@@ -60,3 +60,8 @@ pub(super) async fn remember(work: &Work<'_>, claim: Option<&Claim>, answer: &[u
         None => Ok(()),
     }
 }
+
+/// Forgets a request that came to nothing.
+pub(super) async fn forget(work: &Work<'_>, claim: &Claim) -> Result<(), ApiError> {
+    Ok(idempotency::forget(work.tx().connection(), claim).await?)
+}

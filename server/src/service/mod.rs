@@ -6,6 +6,7 @@
 pub mod agents;
 pub mod approvals;
 pub mod chats;
+pub mod commands;
 pub mod companion;
 pub mod devices;
 pub mod home;
@@ -19,6 +20,7 @@ pub mod runs;
 pub mod sessions;
 pub mod streams;
 pub mod tasks;
+pub mod terminal;
 pub mod upkeep;
 pub mod workspaces;
 

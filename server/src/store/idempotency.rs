@@ -89,6 +89,19 @@ pub async fn insert<C: ConnectionTrait>(
     Ok(())
 }
 
+/// Forgets what a claim was answered.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn forget<C: ConnectionTrait>(connection: &C, claim: &Claim) -> Result<(), StoreError> {
+    idempotency_key::Entity::delete_many()
+        .filter(idempotency_key::Column::Scope.eq(claim.scope.as_str()))
+        .filter(idempotency_key::Column::Key.eq(claim.key.as_str()))
+        .exec(connection)
+        .await?;
+    Ok(())
+}
+
 /// Forgets the answers whose time is over.
 ///
 /// # Errors

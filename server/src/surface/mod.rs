@@ -33,6 +33,7 @@ use crate::config::Environment;
 use crate::http::Sockets;
 use crate::service::approvals::Approvals;
 use crate::service::chats::Chats;
+use crate::service::commands::Commands;
 use crate::service::companion::Companion;
 use crate::service::devices::Devices;
 use crate::service::hub::Hub;
@@ -59,6 +60,7 @@ pub struct Services {
     pub sessions: Sessions,
     pub session_tokens: SessionTokens,
     pub tasks: Tasks,
+    pub commands: Commands,
     /// By which clients of a session reach this server, if not as the one did who opened it.
     pub public_base_url: Option<Url>,
     pub relay_url: Option<Url>,
@@ -89,6 +91,7 @@ impl Services {
             tokens: self.session_tokens.clone(),
             sessions: self.sessions.clone(),
             tasks: self.tasks.clone(),
+            commands: self.commands.clone(),
             development: self.environment == Environment::Development,
             public_base_url: self.public_base_url.clone(),
             relay_url: self.relay_url.clone(),
@@ -114,6 +117,8 @@ pub fn routes(services: Services, sockets: &Sockets) -> impl Endpoint<Output = R
     let hub_socket = sockets.endpoint(api::sockets::hub::HubEndpoint::new(Arc::new(services.hub_sockets())));
     let hub_surface = services.hub_surface();
     let cockpit = Arc::new(services.cockpit());
+    let terminal = cockpit::TerminalSockets(cockpit.clone());
+    let terminal_socket = sockets.endpoint(api::sockets::terminal::TerminalEndpoint::new(Arc::new(terminal)));
     let cockpit_socket = sockets
         .endpoint(api::sockets::cockpit::CockpitEndpoint::new(Arc::new(cockpit::CockpitSockets(cockpit.clone()))));
     let Services {
@@ -192,6 +197,7 @@ pub fn routes(services: Services, sockets: &Sockets) -> impl Endpoint<Output = R
         .at(api::sockets::hub::HUB.address, hub_socket)
         .at(api::sockets::chats::CHATS.address, chat_socket)
         .at(api::sockets::cockpit::COCKPIT.address, cockpit_socket)
+        .at(api::sockets::terminal::TERMINAL.address, terminal_socket)
         .nest_no_strip("/", service)
         .map_to_response()
 }

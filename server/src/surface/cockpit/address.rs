@@ -1,13 +1,14 @@
 //! The addresses that a session's clients get.
 
+use flightdeck_api::generated::errors::ErrorCode;
+use flightdeck_api::generated::sockets::cockpit::COCKPIT;
+use flightdeck_api::generated::sockets::terminal::TERMINAL;
 use flightdeck_api::generated::types;
 use flightdeck_api::support::{ApiError, Context};
 use url::Url;
 
 use super::CockpitSurface;
 use crate::store::sessions::SessionRow;
-use flightdeck_api::generated::errors::ErrorCode;
-use flightdeck_api::generated::sockets::cockpit::COCKPIT;
 
 impl CockpitSurface {
     /// Where the clients of a session reach it: at the relay, at the public address, or as the one did who asks.
@@ -46,7 +47,7 @@ pub(super) fn text(url: &Url) -> String {
 }
 
 pub(super) fn sockets(base: &Url) -> types::SessionSockets {
-    types::SessionSockets { pty: text(&socket(base, "/ws/pty")), events: text(&socket(base, COCKPIT.address)) }
+    types::SessionSockets { pty: text(&socket(base, TERMINAL.address)), events: text(&socket(base, COCKPIT.address)) }
 }
 
 /// The way that a stored session takes.

@@ -4,14 +4,17 @@ mod address;
 mod frame;
 mod operations;
 mod session;
+mod terminal;
 
 use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_api::support::{ApiError, Context};
 pub(in crate::surface) use session::CockpitSockets;
+pub(in crate::surface) use terminal::TerminalSockets;
 use url::Url;
 use uuid::Uuid;
 
 use crate::auth::{AgentCaller, Authority, SessionTokens, bearer};
+use crate::service::commands::Commands;
 use crate::service::sessions::Sessions;
 use crate::service::tasks::Tasks;
 use crate::store::sessions::SessionRow;
@@ -26,6 +29,7 @@ pub(in crate::surface) struct CockpitSurface {
     pub(in crate::surface) tokens: SessionTokens,
     pub(in crate::surface) sessions: Sessions,
     pub(in crate::surface) tasks: Tasks,
+    pub(in crate::surface) commands: Commands,
     pub(in crate::surface) development: bool,
     /// By which clients reach this server, if not as the one did who opened the session.
     pub(in crate::surface) public_base_url: Option<Url>,
