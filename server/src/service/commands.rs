@@ -111,15 +111,14 @@ impl Commands {
             }
         }
         let begun = async {
-            let command = policy.prepare(command).map_err(|error| {
-                ApiError::new(ErrorCode::CommandNotAllowed).detail("/cmd", error.to_string())
-            })?;
+            let command = policy
+                .prepare(command)
+                .map_err(|error| ApiError::new(ErrorCode::CommandNotAllowed).detail("/cmd", error.to_string()))?;
             let repository = sessions.repository(session).await?;
             let directory = repository.directory(cwd).map_err(|error| of_reading(&error))?;
             let handle = std::os::fd::AsFd::as_fd(&directory).try_clone_to_owned();
-            let handle = handle.map_err(|error| {
-                ApiError::new(ErrorCode::CommandNotStarted).detail("/cwd", error.to_string())
-            })?;
+            let handle = handle
+                .map_err(|error| ApiError::new(ErrorCode::CommandNotStarted).detail("/cwd", error.to_string()))?;
             let terminal = terminals.open(session.id).map_err(refusal)?;
             let time = milliseconds.map_or(*longest, Duration::from_millis).min(*longest);
             let run = terminal.run(&command, handle, Limits::within(Some(time))).await.map_err(refusal)?;

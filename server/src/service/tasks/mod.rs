@@ -143,7 +143,7 @@ impl Tasks {
     /// `repository_invalid`, `base_unknown`, `diff_too_large`, `git_failed`.
     pub async fn diff(&self, session: &SessionRow, base: &str) -> Result<Diff, ApiError> {
         let repository = self.0.sessions.repository(session).await?;
-        repository.diff(base).await.map_err(|error| refusal::of_reading(&error))
+        repository.diff(base).await.map_err(|error| of_reading(&error))
     }
 
     async fn kept_patches(&self, id: Uuid) -> Result<Diff, ApiError> {

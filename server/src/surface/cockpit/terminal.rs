@@ -147,4 +147,3 @@ fn exited(exit: Exit) -> types::TerminalExit {
         reason: Some(why).filter(|why| *why != Ended::ByItself).map(|why| why.to_string()),
     }
 }
-
