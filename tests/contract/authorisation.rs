@@ -220,7 +220,7 @@ fn decides(operation: &OperationInfo) -> bool {
 }
 
 fn runs_agents(operation: &OperationInfo) -> bool {
-    operation.path.starts_with("/api/chats") || operation.path == "/v1/agents"
+    operation.path.starts_with("/api/chats") || operation.path == "/v1/agents" || operation.id == "createSession"
 }
 
 #[test]

@@ -39,7 +39,17 @@ async fn keyed(player: &mut Player, operation: &OperationInfo) -> Result<Request
 async fn keyed_otherwise(player: &mut Player, operation: &OperationInfo) -> Result<Request> {
     let request = keyed(player, operation).await?;
     let mut body: Value = serde_json::from_slice(request.body.as_deref().unwrap_or_default())?;
-    let texts = ["display_name", "device_name", "event_type", "command", "content"];
+    // What a session is about, and which command runs, is not just any text.
+    let other = match operation.id {
+        "createSession" => Some(("label", "Otherwise")),
+        "runCommand" => Some(("cmd", "pwd")),
+        _ => None,
+    };
+    if let Some((name, value)) = other {
+        body[name] = json!(value);
+        return Ok(request.json(&body));
+    }
+    let texts = ["instruction", "display_name", "device_name", "event_type", "command", "content"];
     // A chat needs no text at all.
     if operation.id == "createChat" {
         body["title"] = json!("Otherwise");

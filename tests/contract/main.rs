@@ -10,6 +10,7 @@ mod agents;
 mod approvals;
 mod bridge;
 mod chats;
+mod cockpit;
 mod companion;
 mod devices;
 mod health;

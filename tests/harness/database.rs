@@ -1,6 +1,6 @@
 //! A database for one test, and the ways to take it away from the server.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
@@ -8,6 +8,8 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 use url::Url;
 use uuid::Uuid;
+
+use crate::repository::Repository;
 
 /// Where PostgreSQL is; its user may create databases.
 const POSTGRES: &str = "FLIGHTDECK_TEST_POSTGRES_URL";
@@ -74,6 +76,24 @@ impl TestDatabase {
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Where the repositories are that the server may work on, with symbolic links resolved.
+    ///
+    /// # Errors
+    /// The folder can't be made.
+    pub fn repositories(&self) -> Result<PathBuf> {
+        let folder = self.folder().join("repositories");
+        std::fs::create_dir_all(&folder).context("making a folder for repositories")?;
+        folder.canonicalize().context("resolving the folder of repositories")
+    }
+
+    /// A new repository there.
+    ///
+    /// # Errors
+    /// It can't be made.
+    pub fn repository(&self) -> Result<Repository> {
+        Repository::create(self.repositories()?.join(format!("project-{}", Uuid::new_v4().simple())))
     }
 
     /// A connection of the test's own.

@@ -17,6 +17,7 @@ use crate::client;
 use crate::database::{Kind, TestDatabase};
 use crate::judge::{self, Exchange};
 use crate::raw::{Answer, Request};
+use crate::repository::Repository;
 use crate::socket::document as sockets;
 use crate::socket::{Faults, Line, Opened, RawSocket};
 use crate::workspace::PairedWorkspace;
@@ -95,6 +96,9 @@ pub const COMPANION_TOKEN: &str = "a-test-token-of-the-companion-0123456789abcde
 /// The `WS_AUTH_SECRET` of servers in production mode.
 pub const HUB_SECRET: &str = "a-test-secret-of-the-hub-0123456789abcdef012345";
 
+/// The commands that sessions may run, unless the test says otherwise.
+pub const ALLOWED_COMMANDS: &str = "printf hello,sleep 600,no-such-program,sh,pwd,env,top,vim,false,printf '$(id)'";
+
 /// Why a server has a database.
 const UNTIL_ITS_END: &str = "a server has a database until its end";
 
@@ -148,7 +152,16 @@ impl TestServer {
 
     async fn run(&mut self) -> Result<()> {
         let database = self.own_database();
-        let config = config(database.url(), database.folder(), &self.options.settings)?;
+        let mut settings = self.options.settings.clone();
+        for (name, value) in [
+            ("REPO_ALLOWLIST", database.repositories()?.display().to_string()),
+            ("CMD_ALLOWLIST", ALLOWED_COMMANDS.to_owned()),
+        ] {
+            if !settings.iter().any(|(present, _)| present == name) {
+                settings.push((name.to_owned(), value));
+            }
+        }
+        let config = config(database.url(), database.folder(), &settings)?;
         let running = flightdeck_server::start(config, self.clock.clone()).await.context("starting the server")?;
         self.url = running.url().trim_end_matches('/').to_owned();
         self.address = self.url.trim_start_matches("http://").to_owned();
@@ -200,6 +213,14 @@ impl TestServer {
 
     const fn own_database(&self) -> &TestDatabase {
         self.database.as_ref().expect(UNTIL_ITS_END)
+    }
+
+    /// A new repository that the server may work on.
+    ///
+    /// # Errors
+    /// It can't be made.
+    pub fn repository(&self) -> Result<Repository> {
+        self.own_database().repository()
     }
 
     /// How many rows a table of its database has.

@@ -63,6 +63,21 @@ pub(super) enum Step {
     Later(Duration),
     DatabaseGone,
     DatabaseBroken,
+    Repository(RepositoryState),
+    TaskReady,
+}
+
+/// What a repository is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RepositoryState {
+    Clean,
+    Edited,
+    Refusing,
+    Locked,
+    Broken,
+    Gone,
+    Large,
 }
 
 impl ExampleResponse {
@@ -98,6 +113,8 @@ fn step(value: &Value) -> Result<Step> {
         ("later", Value::String(duration)) => Step::Later(parse_duration(duration)?),
         ("database", Value::String(state)) if state == "gone" => Step::DatabaseGone,
         ("database", Value::String(state)) if state == "broken" => Step::DatabaseBroken,
+        ("repository", Value::String(_)) => Step::Repository(serde_json::from_value(value.clone())?),
+        ("task", Value::String(state)) if state == "ready" => Step::TaskReady,
         _ => bail!("`{name}: {value}` is not a step"),
     })
 }

@@ -18,6 +18,20 @@ const OF_A_PAIRING: [&str; 8] = [
     "device_token",
 ];
 
+/// What a session binds; one that a stranger opens has others.
+const OF_A_SESSION: [&str; 10] = [
+    "repo",
+    "session_id",
+    "session_token",
+    "task_id",
+    "chat_id",
+    "command_id",
+    "base",
+    "digest",
+    "commit",
+    "reverting",
+];
+
 /// Names that bind nothing, and stand for whatever is right in their place.
 const STANDING: [&str; 4] = ["any", "number", "text", "time"];
 
@@ -31,6 +45,18 @@ impl Names {
         for name in OF_A_PAIRING {
             self.0.remove(name);
         }
+    }
+
+    /// Forgets which session is worked in.
+    pub(super) fn forget_session(&mut self) {
+        for name in OF_A_SESSION {
+            self.0.remove(name);
+        }
+    }
+
+    /// Whether a name stands for something.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// Binds every name in `expected` anew, to what is in its place in `got`.

@@ -1,6 +1,8 @@
 //! Plays one example, and before it everything that it is given, against a server of its own.
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use flightdeck_api::generated::errors::ErrorCode;
@@ -11,7 +13,7 @@ use flightdeck_tests::{Answer, Kind, Request, TestOptions, TestServer, document}
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::example::{self, Example, ExampleRequest, Step, plain};
+use super::example::{self, Example, ExampleRequest, RepositoryState, Step, plain};
 use super::names::Names;
 
 /// What a request proves itself with.
@@ -22,6 +24,9 @@ pub(crate) enum Credential {
     /// One of the schemes of `openapi.yaml`, or `deviceSignature`.
     Scheme(&'static str),
 }
+
+/// What an agent does in an example is done sooner.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a stranger, or anybody else, comes to have credentials.
 const PAIRING: [&str; 3] = ["pairing/startPairing", "pairing/completePairing", "pairing/getPairingResult"];
@@ -121,8 +126,19 @@ impl Player {
             Step::DatabaseGone => self.server.database().take_away().await?,
             Step::DatabaseBroken => self.server.database().break_tables().await?,
             Step::Success(name) => self.success(name).await?,
+            Step::Repository(RepositoryState::Clean) => {
+                if !self.names.has("repo") {
+                    self.names.bind("repo", self.server.repository()?.text());
+                }
+            }
+            Step::Repository(state) => super::repository::turn(Path::new(self.names.text("repo")?), *state)?,
+            Step::TaskReady => self.task_is_ready().await?,
             Step::Stranger => {
                 self.names.forget_pairing();
+                if self.names.has("session_id") {
+                    self.names.forget_session();
+                    self.done.retain(|name| !name.starts_with("cockpit/"));
+                }
                 for name in PAIRING {
                     self.done.remove(name);
                 }
@@ -130,6 +146,23 @@ impl Player {
             }
         }
         Ok(())
+    }
+
+    /// Waits for the agent of the task to be done.
+    async fn task_is_ready(&self) -> Result<()> {
+        let request = Request::get(format!("/api/tasks/{}", self.names.text("task_id")?));
+        let request = request.bearer(self.names.text("session_token")?);
+        let ready = self.server.hurry(async {
+            loop {
+                let task = self.server.send(&request).await?.success()?;
+                match task["status"].as_str().unwrap_or_default() {
+                    "ready" => return anyhow::Ok(()),
+                    "planning" | "running" => tokio::time::sleep(Duration::from_millis(10)).await,
+                    other => bail!("the task is {other}: {task}"),
+                }
+            }
+        });
+        tokio::time::timeout(PATIENCE, ready).await.context("the task does not become ready")?
     }
 
     /// Plays the success of `<surface>/<operationId>`, once.
@@ -192,6 +225,7 @@ impl Player {
             Some("deviceToken") => request.bearer(self.names.text("device_token")?),
             Some("pollToken") => request.bearer(self.names.text("poll_token")?),
             Some("companionToken") => request.bearer(self.names.text("companion_token")?),
+            Some("sessionToken") => request.bearer(self.names.text("session_token")?),
             Some("hubToken") => request.bearer(self.names.text("hub_token")?),
             Some("deviceId") => request.header("X-Device-Id", self.names.text("device_id")?),
             Some("signature") => self.signed(request, OF_THE_MACHINE)?,

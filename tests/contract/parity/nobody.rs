@@ -6,6 +6,7 @@ use flightdeck_api::generated::agents::{AgentsApi, AgentsEndpoints};
 use flightdeck_api::generated::approvals::{ApprovalsApi, ApprovalsEndpoints, ListApprovalsParameters};
 use flightdeck_api::generated::bridge::{BridgeApi, BridgeEndpoints, WaitForApprovalParameters};
 use flightdeck_api::generated::chats::{ChatsApi, ChatsEndpoints, ListChatMessagesParameters};
+use flightdeck_api::generated::cockpit::{CockpitApi, CockpitEndpoints, GetGitDiffParameters};
 use flightdeck_api::generated::companion::{CompanionApi, CompanionEndpoints, ListMessagesParameters};
 use flightdeck_api::generated::devices::{DevicesApi, DevicesEndpoints, ListDevicesParameters};
 use flightdeck_api::generated::health::{HealthApi, HealthEndpoints};
@@ -60,6 +61,20 @@ nobody! {
         list_chat_turns(Uuid) -> types::ChatTurnList;
         cancel_chat_turn(Uuid, types::ChatCancel) -> types::ChatTurn;
     }
+    CockpitApi {
+        create_session(types::SessionCreate) -> types::SessionCreated;
+        get_session(Uuid) -> types::Session;
+        end_session(Uuid) -> types::SessionEnded;
+        list_tasks() -> types::TaskList;
+        create_task(types::TaskCreate) -> types::Task;
+        get_task(Uuid) -> types::Task;
+        get_task_patches(Uuid) -> types::PatchSet;
+        apply_task(Uuid, types::TaskApply) -> types::TaskApplied;
+        revert_task(Uuid) -> types::TaskApplied;
+        cancel_task(Uuid) -> types::Task;
+        run_command(types::CommandRun) -> types::CommandStarted;
+        get_git_diff(GetGitDiffParameters) -> types::PatchSet;
+    }
     CompanionApi {
         list_agents() -> types::AgentList;
         register_agent(types::AgentRegistration) -> types::AgentRegistered;
@@ -110,6 +125,7 @@ pub(super) fn derived_document() -> String {
         ApprovalsEndpoints::new(nobody.clone()),
         BridgeEndpoints::new(nobody.clone()),
         ChatsEndpoints::new(nobody.clone()),
+        CockpitEndpoints::new(nobody.clone()),
         CompanionEndpoints::new(nobody.clone()),
         DevicesEndpoints::new(nobody.clone()),
         HealthEndpoints::new(nobody.clone()),

@@ -30,6 +30,8 @@ fn the_messages_are_what_the_spec_says() -> Result<()> {
         ChatMessageFinished
         ChatPatch ChatPing ChatPlan ChatPong ChatResearch ChatResult ChatRole ChatSay ChatSubscribe ChatSynced ChatThought
         ChatToolResult ChatToolUse ChatTurnChanged ChatTurnStatus ChatUnsubscribe ChatUserMessage PlanEntry PlanStatus
+        CockpitConfirmation CockpitExit CockpitFault CockpitGap CockpitOutput CockpitPatch CockpitPing CockpitPong
+        CockpitStatus CockpitSubscribe CockpitSynced CockpitUserMessage OutputKind TaskStatus
         TokenUsage CompanionCommand CompanionCommandName CompanionEvents
         CompanionFault CompanionGap CompanionHeartbeat CompanionHello CompanionLive CompanionPublish CompanionRole
         CompanionSubscribe GapReason HubAck HubAcknowledge HubAuth HubConnected HubEvent HubEventName HubFault HubGap

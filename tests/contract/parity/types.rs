@@ -31,6 +31,8 @@ fn the_types_are_what_the_spec_says() -> Result<()> {
         HubToken HubTokenRequest HubTransport MessageSend MessageSent MobileDecided
         MobileDecision MobileVerb PairingCompleted PairingCompletion PairingResult PairingStart
         PairingStarted PairingStatus Platform Run RunEvent RunEventPage RunPage RunStatus ServerHealth
+        CommandRun CommandStarted FilePatch HunkSelection PatchHunk PatchSet PatchType Session SessionCreate SessionCreated
+        SessionEnded SessionSockets SessionVia Task TaskApplied TaskApply TaskContext TaskCreate TaskList TaskStatus
         Withdrawal Workspace WorkspacePage
     };
     let derived = normal::schemas(&Value::Object(definitions), Null::Kept);

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use flightdeck_tests::socket::document::Socket;
 use flightdeck_tests::{RawSocket, for_each_database};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{development, each, is_served, open};
 
@@ -55,6 +56,16 @@ fn misshapen(socket: &Socket) -> Vec<(Value, &'static str)> {
             (json!({"type": "subscribe", "stream": "runs/x", "since_seq": 9_007_199_254_740_993_u64}), "/since_seq"),
             (json!({"type": "authenticate", "token": null}), "/token"),
             (json!({"type": "ping", "id": 7}), "/id"),
+        ],
+        "cockpit" => vec![
+            (json!({"type": "subscribe"}), ""),
+            (json!({"type": "subscribe", "since_seq": "1"}), "/since_seq"),
+            (json!({"type": "subscribe", "since_seq": -1}), "/since_seq"),
+            (json!({"type": "user_message"}), ""),
+            (json!({"type": "user_message", "content": ""}), "/content"),
+            (json!({"type": "user_message", "content": "x", "taskId": "x"}), "/taskId"),
+            (json!({"type": "confirmation", "messageId": "x", "confirmed": true}), "/messageId"),
+            (json!({"type": "confirmation", "messageId": Uuid::nil(), "confirmed": "yes"}), "/confirmed"),
         ],
         "chats" => vec![
             (json!({"type": "subscribe"}), ""),

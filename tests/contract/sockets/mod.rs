@@ -20,6 +20,8 @@ use flightdeck_tests::{Kind, RawSocket, Request, TestOptions, TestServer};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::cockpit::Session;
+
 /// A request that opens a socket, by somebody who may.
 pub(super) async fn request(server: &TestServer, socket: &Socket) -> Result<Request> {
     Ok(match socket.name.as_str() {
@@ -29,6 +31,7 @@ pub(super) async fn request(server: &TestServer, socket: &Socket) -> Result<Requ
         }
         // In production, only devices are let in.
         "chats" => Request::socket(&*socket.address).bearer(&server.pair().await?.device_token),
+        "cockpit" => Session::open(server).await?.events(),
         "stream" => Request::socket("/v1/stream").bearer(COMPANION_TOKEN),
         _ => Request::socket(&*socket.address),
     })
@@ -42,11 +45,18 @@ pub(super) async fn register(server: &TestServer) -> Result<Uuid> {
     Ok(agent["agent_id"].as_str().context("an agent has an id")?.parse()?)
 }
 
-/// Opens a socket, and takes its first message.
+/// Opens a socket, and takes its greeting.
 pub(super) async fn open(server: &TestServer, socket: &Socket) -> Result<RawSocket> {
     let mut opened = server.open(&request(server, socket).await?).await?;
-    opened.recv().await.context("a socket begins with a greeting")?;
+    if greets(socket) {
+        opened.recv().await.context("a socket begins with a greeting")?;
+    }
     Ok(opened)
+}
+
+/// Whether the server speaks first. In a session, nothing comes before something happens.
+pub(super) fn greets(socket: &Socket) -> bool {
+    socket.name != "cockpit"
 }
 
 /// Something that the server has to answer, and the name of the answer.
@@ -87,7 +97,8 @@ where
     Ok(())
 }
 
-/// A server in development, whose clock stands still, with a token for the companion.
+/// A server in development, whose clock stands still, with a token for the companion. Whoever is paired may open sessions, in
+/// production, too.
 pub(super) fn development(database: Kind) -> TestOptions {
-    TestOptions::new(database).set("COMPANION_TOKEN", COMPANION_TOKEN)
+    TestOptions::new(database).set("COMPANION_TOKEN", COMPANION_TOKEN).set("FLIGHTDECK_AGENT_WORKSPACES", "*")
 }

@@ -149,6 +149,10 @@ for_each_database! {
             format!("/hub?agent_id={long}"),
             format!("/hub?session_id={long}"),
             format!("/ws?token={long}"),
+            "/ws/events".to_owned(),
+            "/ws/events?sessionId=".to_owned(),
+            "/ws/events?sessionId=1".to_owned(),
+            "/ws/events?sessionId=%00".to_owned(),
         ] {
             let request = Request::socket(&target).bearer(COMPANION_TOKEN);
             server.try_open(&request).await?.refused("invalid_request").context(target)?;

@@ -8,6 +8,9 @@ use flightdeck_sdk::Client;
 use flightdeck_sdk::generated::sockets::chats::{
     ChatsClientMessage, ChatsParameters, ChatsProtocol, ChatsServerMessage,
 };
+use flightdeck_sdk::generated::sockets::cockpit::{
+    CockpitClientMessage, CockpitParameters, CockpitProtocol, CockpitServerMessage,
+};
 use flightdeck_sdk::generated::sockets::companion::{
     CompanionClientMessage, CompanionParameters, CompanionProtocol, CompanionServerMessage,
 };
@@ -79,6 +82,12 @@ pub(super) fn connect(
             let wanted = ChatsParameters::default();
             let wanted = text("token").map_or(wanted.clone(), |token| wanted.with_token(token));
             peer(sockets.chats(&wanted), token)
+        }
+        "cockpit" => {
+            let session_id = text("sessionId").context("`sessionId` is missing")?.parse()?;
+            let wanted = CockpitParameters::new(session_id);
+            let wanted = text("token").map_or(wanted.clone(), |token| wanted.with_token(token));
+            peer(sockets.cockpit(&wanted), token)
         }
         "companion" => {
             let agent_id = text("agent_id").context("`agent_id` is missing")?.parse()?;
@@ -179,6 +188,17 @@ spoken!(
         Connected, History, Synced, Gap, UserMessage, AssistantMessage, MessageFinished, AgentThought, AgentStatus, Plan, ToolUse, ToolResult,
         Patch, ApprovalRequest, ApprovalResolved, Turn, Result, Error, Deleted, Pong
     }
+);
+
+spoken!(
+    CockpitProtocol,
+    CockpitClientMessage {
+        "subscribe" => Subscribe,
+        "user_message" => UserMessage,
+        "confirmation" => Confirmation,
+        "ping" => Ping
+    },
+    CockpitServerMessage { Status, Patch, Output, Exit, Synced, Gap, Error, Pong }
 );
 
 spoken!(

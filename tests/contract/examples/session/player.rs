@@ -102,6 +102,7 @@ impl Session {
             None => None,
             Some("deviceToken") => Some(self.player.names.text("device_token")?),
             Some("companionToken") => Some(self.player.names.text("companion_token")?),
+            Some("sessionToken") => Some(self.player.names.text("session_token")?),
             Some("hubToken") => Some(self.player.names.text("hub_token")?),
             Some(other) => bail!("{other} does not open a socket"),
         };
