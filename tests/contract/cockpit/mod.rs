@@ -1,10 +1,14 @@
 //! The cockpit: sessions, what is done in them, and who is kept out of them. What is refused in an operation's usual ways is in
 //! its examples.
 
+mod apply;
 mod commands;
+mod diff;
+mod events;
 mod paths;
 mod sessions;
 mod support;
+mod tasks;
 mod tokens;
 
 pub(crate) use support::Session;
