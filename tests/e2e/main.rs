@@ -3,6 +3,7 @@
 mod agents;
 mod approval;
 mod chats;
+mod cockpit;
 mod companion;
 mod companion_cli;
 mod half_open;

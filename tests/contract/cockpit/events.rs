@@ -105,7 +105,7 @@ for_each_database! {
 
     /// What was trimmed away can't be told; that it was can.
     async fn what_is_not_kept_any_more_is_a_gap(database) {
-        let options = TestOptions::new(database).set("FLIGHTDECK_RETENTION", "sessions=1d/3");
+        let options = TestOptions::new(database).set("FLIGHTDECK_RETENTION", "sessions=0/3");
         let server = TestServer::with(options).await?;
         let session = Session::open(&server).await?;
         for number in 0..3 {
