@@ -164,10 +164,13 @@ fn without_null(mut normal: Map<String, Value>) -> Value {
             normal.insert("type".to_owned(), only.clone());
         }
     }
-    let parts = normal.get("anyOf").and_then(Value::as_array);
-    if let Some(only) = parts.and_then(|parts| parts.iter().find_map(reference)) {
-        normal.remove("anyOf");
-        normal.insert("$ref".to_owned(), only.into());
+    // The other part is what may be null, or, with poem, what is said about it in words.
+    for several in ["anyOf", "allOf"] {
+        let parts = normal.get(several).and_then(Value::as_array);
+        if let Some(only) = parts.and_then(|parts| parts.iter().find_map(reference)) {
+            normal.remove(several);
+            normal.insert("$ref".to_owned(), only.into());
+        }
     }
     Value::Object(normal)
 }
