@@ -4,10 +4,19 @@
 //! command reaches the terminal and a viewer's socket, who may do so and in which repository, does not belong here.
 
 mod policy;
+mod pty;
+mod reader;
 mod registry;
+mod running;
+mod screen;
+mod seat;
 mod size;
+mod stage;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod viewer;
+mod warden;
 
 use std::fmt;
 use std::time::Duration;

@@ -143,3 +143,99 @@ fn dotted(program: &Path) -> PathBuf {
         _ => PathBuf::from(OsString::from("./")).join(program),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(entries: &[&str]) -> CommandPolicy {
+        CommandPolicy::new(entries.iter().map(|entry| (*entry).to_owned()).collect())
+    }
+
+    #[test]
+    fn only_what_an_entry_says_may_run() {
+        let policy = policy(&["npm test", "go test ./...", "pytest", "zsh -l", "echo 'two words'", " git  status "]);
+        for (command, argv) in [
+            ("npm test", &["npm", "test"][..]),
+            ("  npm test\n", &["npm", "test"]),
+            ("npm  test", &["npm", "test"]),
+            ("'npm' \"test\"", &["npm", "test"]),
+            ("go test ./...", &["go", "test", "./..."]),
+            ("zsh -l", &["zsh", "-l"]),
+            ("echo \"two words\"", &["echo", "two words"]),
+            ("git status", &["git", "status"]),
+        ] {
+            assert_eq!(policy.prepare(command).expect("it is allowed").argv(), argv, "{command:?}");
+        }
+        for command in [
+            "npm",
+            "npm test --",
+            "npm test; id",
+            "npm test;id",
+            "npm test && id",
+            "npm test | sh",
+            "npm test $(id)",
+            "npm test `id`",
+            "npm test & id",
+            "npm test > x",
+            "FOO=1 npm test",
+            "npm test # comment x",
+            "npm 'test '",
+            "npm ''test x",
+            "/usr/bin/npm test",
+            "./npm test",
+            "pytest -p evil",
+            "go test -exec id ./...",
+            "zsh",
+            "zsh -l -c id",
+            "bash",
+            "sh",
+            "echo two words",
+            "NPM test",
+            "npm te\u{455}t",
+            "nрm test",
+            "npm\u{a0}test",
+            "npm test\u{200b}",
+            "npm ${IFS}test",
+            "npm tes?",
+            "npm {test,x}",
+            "~/npm test",
+            "!!",
+        ] {
+            let refused = policy.prepare(command).expect_err(command);
+            assert!(matches!(refused, Refused::NotAllowed | Refused::Unreadable), "{command:?}: {refused}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused() {
+        let policy = policy(&["npm test", "a b", "''"]);
+        for (command, why) in [
+            ("", Refused::Empty),
+            (" \n ", Refused::Empty),
+            ("''", Refused::Empty),
+            ("npm test\nid", Refused::Control),
+            ("npm\ttest", Refused::Control),
+            ("npm test\0", Refused::Control),
+            ("npm \x1b[Atest", Refused::Control),
+            ("npm test\u{85}x", Refused::Control),
+            ("npm 'test", Refused::Unreadable),
+            ("npm \"test", Refused::Unreadable),
+            ("npm test\\", Refused::Unreadable),
+            ("npm test #", Refused::Unreadable),
+            ("# npm test", Refused::Unreadable),
+            (&"x".repeat(1 << 20), Refused::TooLong),
+        ] {
+            assert_eq!(policy.prepare(command), Err(why), "{:?}", command.get(..20));
+        }
+    }
+
+    #[test]
+    fn an_empty_list_allows_nothing() {
+        for policy in [policy(&[]), policy(&["", " ", "'open", "two\nlines", "npm test # comment"])] {
+            for command in ["npm test", "", "true", "'open"] {
+                assert!(policy.prepare(command).is_err(), "{command:?}");
+            }
+        }
+    }
+}

@@ -1,8 +1,12 @@
 //! One who watches a terminal and types.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use thiserror::Error;
 
+use super::seat::{Found, Seat};
+use super::stage::Stage;
 use super::{Exit, Size};
 
 /// What a viewer is told, in order.
@@ -26,23 +30,55 @@ pub struct InputFull;
 
 /// One who watches a terminal and types. Dropped, it has left; the terminal stays.
 #[derive(Debug)]
-pub struct Viewer {}
+pub struct Viewer {
+    stage: Arc<Stage>,
+    seat: Arc<Seat>,
+}
 
 impl Viewer {
+    pub(super) fn new(stage: Arc<Stage>, size: Option<Size>) -> Self {
+        let seat = stage.sit_down(size);
+        Self { stage, seat }
+    }
+
     /// What comes next; `None` when the terminal is closed. To be asked when there is room for it: what is not asked for holds
     /// the command up for a moment, and is then replaced by a snapshot. Loses nothing when dropped before it completes.
     pub async fn next(&mut self) -> Option<Output> {
-        std::future::pending().await
+        loop {
+            match self.seat.take() {
+                Found::Output(output) => {
+                    self.stage.took();
+                    return Some(output);
+                }
+                Found::Missed(missed) => return Some(self.stage.catch_up(&self.seat, missed)),
+                Found::End => return None,
+                // What came since the look has left a permit.
+                Found::Nothing => self.seat.news.notified().await,
+            }
+        }
     }
 
     /// Keystrokes, which are dropped if no command runs. The terminal takes this viewer's size.
     ///
     /// # Errors
     /// If too much is waiting to be read by the program; nothing of `keys` is typed then.
-    pub fn write(&self, _keys: &[u8]) -> Result<(), InputFull> {
-        Ok(())
+    pub fn write(&self, keys: &[u8]) -> Result<(), InputFull> {
+        let Some(running) = self.stage.running() else { return Ok(()) };
+        if let Some(size) = self.seat.size() {
+            self.stage.resize(size);
+        }
+        running.write(keys)
     }
 
     /// This viewer has this size, and so has the terminal.
-    pub fn resize(&mut self, _size: Size) {}
+    pub fn resize(&mut self, size: Size) {
+        self.seat.set_size(size);
+        self.stage.resize(size);
+    }
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        self.stage.stand_up(&self.seat);
+    }
 }

@@ -12,15 +12,18 @@ use uuid::Uuid;
 /// started by an agent. `flightdeck hook` knows by it that a server asks already.
 pub(super) const MARK: &str = "FLIGHTDECK_AGENT_PROCESS";
 
+/// The same for a command of a terminal. Agents that a person starts there have hooks that must ask.
+pub(in crate::service) const TERMINAL_MARK: &str = "FLIGHTDECK_TERMINAL_PROCESS";
+
 /// How often it is looked whether somebody is left; a fork may be faster than a look.
 const ROUNDS: u32 = 50;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The processes of one program of an agent, or of all of a server's.
+/// The processes of one program, or of all of a server's.
 #[derive(Debug, Clone)]
-pub(super) struct Family {
+pub(in crate::service) struct Family {
     mark: String,
 }
 
@@ -34,13 +37,13 @@ impl Family {
         Self { mark: format!("{instance}/") }
     }
 
-    /// What its processes have as [`MARK`].
-    pub(super) fn mark(&self) -> &str {
+    /// What its processes have as [`MARK`] or [`TERMINAL_MARK`].
+    pub(in crate::service) fn mark(&self) -> &str {
         &self.mark
     }
 
     /// Its processes that live.
-    pub(super) fn members(&self) -> HashSet<u32> {
+    pub(in crate::service) fn members(&self) -> HashSet<u32> {
         let mut system = System::new();
         let what = ProcessRefreshKind::nothing().with_environ(UpdateKind::Always).without_tasks();
         system.refresh_processes_specifics(ProcessesToUpdate::All, true, what);
@@ -66,13 +69,13 @@ impl Family {
     }
 
     fn is_marked(&self, variable: &OsStr) -> bool {
-        let value = variable.to_str().and_then(|text| text.strip_prefix(MARK)?.strip_prefix('='));
-        value.is_some_and(|mark| mark.starts_with(&self.mark))
+        let variable = variable.to_str().and_then(|text| text.split_once('='));
+        variable.is_some_and(|(name, mark)| [MARK, TERMINAL_MARK].contains(&name) && mark.starts_with(&self.mark))
     }
 
     /// Ends its processes, but for those in `spared`, and waits until they are gone; `known` are some that it had a moment ago,
     /// and `groups` the leaders of its groups. Blocks for as long as that takes, a second at most.
-    pub(super) fn end(&self, spared: &HashSet<u32>, known: &HashSet<u32>, groups: &[Pid]) {
+    pub(in crate::service) fn end(&self, spared: &HashSet<u32>, known: &HashSet<u32>, groups: &[Pid]) {
         // Who has neither mark nor parent any more is found only by what was known before.
         for pid in known.difference(spared) {
             signal(*pid, Signal::KILL);
@@ -92,12 +95,12 @@ impl Family {
             }
             std::thread::sleep(PAUSE);
         }
-        tracing::warn!("some processes of an agent could not be ended");
+        tracing::warn!("some processes of an agent or a command could not be ended");
     }
 }
 
 /// Signals a process that leads a group, and the group.
-pub(super) fn signal_group(leader: Pid, signal: Signal) {
+pub(in crate::service) fn signal_group(leader: Pid, signal: Signal) {
     // It may be gone by now.
     let _ = kill_process_group(leader, signal);
 }

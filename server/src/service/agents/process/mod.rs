@@ -22,8 +22,10 @@ pub use lines::Lines;
 pub use output::{Output, REST};
 pub use program::{CommandLine, Program, Supervision};
 
-use family::Family;
+pub(in crate::service) use family::{Family, TERMINAL_MARK, signal_group};
+
 use guard::Guard;
+use rustix::process::Pid;
 
 /// Variables that every program gets, if the server has them. Names that end in `*` stand for all that begin like that.
 const ENVIRONMENT: [&str; 14] = [
@@ -66,9 +68,19 @@ impl Supervisor {
     }
 
     /// A family of processes that does not exist yet.
-    fn family(&self) -> Family {
+    pub(in crate::service) fn family(&self) -> Family {
         self.0.guard.wake();
         Family::new(self.0.instance)
+    }
+
+    /// The leader of a family's group has begun.
+    pub(in crate::service) fn began(&self, leader: Pid) {
+        self.0.guard.began(leader);
+    }
+
+    /// It has ended: its number may be another process's.
+    pub(in crate::service) fn ended(&self, leader: Pid) {
+        self.0.guard.ended(leader);
     }
 
     /// What a program may know of the server's environment; `names` are those that its kind needs.
