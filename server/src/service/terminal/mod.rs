@@ -3,6 +3,7 @@
 //! A [`Terminal`] outlives its viewers and persists over several commands. What may run is a [`CommandPolicy`]'s matter; how a
 //! command reaches the terminal and a viewer's socket, who may do so and in which repository, does not belong here.
 
+mod handle;
 mod policy;
 mod pty;
 mod reader;
@@ -12,7 +13,6 @@ mod screen;
 mod seat;
 mod size;
 mod stage;
-mod terminal;
 #[cfg(test)]
 mod tests;
 mod viewer;
@@ -21,10 +21,10 @@ mod warden;
 use std::fmt;
 use std::time::Duration;
 
+pub use handle::{Run, RunError, Terminal};
 pub use policy::{Command, CommandPolicy, Refused};
 pub use registry::Terminals;
 pub use size::{BadSize, MAX_COLS, MAX_ROWS, Size};
-pub use terminal::{Run, RunError, Terminal};
 pub use viewer::{InputFull, Output, Viewer};
 
 /// How long a command may run if nobody says so.

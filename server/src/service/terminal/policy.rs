@@ -4,10 +4,10 @@
 //! of the list says, word by word, may run; so an entry that names a shell allows that very shell and nothing that looks like it.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Access, FileType, Mode, OFlags, ResolveFlags};
 use thiserror::Error;
 
 /// The longest command that is read.
@@ -133,7 +133,7 @@ fn is_beneath(program: &Path, cwd: BorrowedFd<'_>) -> bool {
     let Ok(file) = opened else { return false };
     let is_file =
         rustix::fs::fstat(&file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
-    is_file && rustix::fs::accessat(&file, "", Access::EXEC_OK, AtFlags::EMPTY_PATH).is_ok()
+    is_file && rustix::fs::access(format!("/proc/self/fd/{}", file.as_raw_fd()), Access::EXEC_OK).is_ok()
 }
 
 /// With a `./` at the start, so that it is not looked for in the path.

@@ -5,22 +5,19 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::process::Child;
 
-use parking_lot::Mutex;
 use pty_process::blocking as pty;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, pidfd_open, prlimit};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::{Command, RunError, Size};
+use crate::service::agents::process;
 
 /// Variables that a command gets, if the server has them. Names that end in `*` stand for all that begin like that.
 const ENVIRONMENT: [&str; 5] = ["PATH", "HOME", "USER", "LANG", "LC_*"];
 
 /// And those that tell it of its terminal.
 const TERMINAL: [(&str, &str); 2] = [("TERM", "xterm-256color"), ("COLORTERM", "truecolor")];
-
-/// Until a new pseudo-terminal is marked as not to be inherited, no command may start: it would hold another one's terminal.
-static STARTING: Mutex<()> = Mutex::new(());
 
 /// A program that runs, which leads a session and so a group.
 #[derive(Debug)]
@@ -43,7 +40,7 @@ pub(super) fn start(
     let program = command.locate(path.as_deref(), cwd);
     let program = program.ok_or_else(|| RunError::NotFound(command.program().to_owned()))?;
     let not_started = |problem: io::Error| RunError::NotStarted { program: command.program().to_owned(), problem };
-    let starting = STARTING.lock();
+    let starting = process::starting();
     let (pty, pts) = pty::open().map_err(|error| not_started(problem(error)))?;
     let pty = OwnedFd::from(pty);
     resize(pty.as_fd(), size).map_err(not_started)?;

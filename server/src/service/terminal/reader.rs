@@ -15,7 +15,7 @@ use rustix::process::Signal;
 use super::pty::Started;
 use super::running::Running;
 use super::stage::Stage;
-use super::{Ended, Exit, Limits, Output};
+use super::{Ended, Exit, Limits};
 use crate::service::agents::process::{Family, signal_group};
 
 /// How much is handed on at once.
@@ -167,7 +167,7 @@ impl Reader {
         let bytes = Bytes::copy_from_slice(&gathered.room[..gathered.filled]);
         gathered.printed += bytes.len() as u64;
         gathered.filled = 0;
-        let answers = self.stage.print(bytes);
+        let answers = self.stage.print(&bytes);
         gathered.handed_on = Some(Instant::now());
         // A program that reads no answers does without.
         let _ = self.running.write(&answers);
@@ -195,8 +195,7 @@ impl Reader {
         self.stage.supervisor.ended(self.started.leader);
         let duration = self.stage.clock.monotonic().saturating_sub(self.began);
         let exit = Exit { code, duration, why: self.running.ending().unwrap_or(Ended::ByItself) };
-        self.stage.set_running(None);
-        self.stage.tell(&Output::Exit(exit));
+        self.stage.ended(exit);
         self.running.exit.send_replace(Some(exit));
     }
 

@@ -1,6 +1,7 @@
 //! A command that runs, as those see it who type, cancel or wait.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::os::fd::OwnedFd;
 
 use parking_lot::Mutex;
@@ -14,7 +15,6 @@ use super::{Ended, Exit, InputFull};
 const INPUT: usize = 1 << 20;
 
 /// A command that runs.
-#[derive(Debug)]
 pub(super) struct Running {
     pub(super) pty: OwnedFd,
     /// Readable when there is something to do for who reads the output.
@@ -22,6 +22,13 @@ pub(super) struct Running {
     pub(super) exit: watch::Sender<Option<Exit>>,
     typed: Mutex<VecDeque<u8>>,
     ending: Mutex<Option<Ended>>,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What is typed may be a password.
+        formatter.debug_struct("Running").field("ending", &self.ending).finish_non_exhaustive()
+    }
 }
 
 impl Running {

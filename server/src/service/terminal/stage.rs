@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::running::Running;
 use super::screen::Screen;
 use super::seat::{Missed, Seat};
-use super::{Ended, OnDisconnect, Output, Size, pty};
+use super::{Ended, Exit, OnDisconnect, Output, Size, pty};
 use crate::clock::Clock;
 use crate::service::agents::process::Supervisor;
 
@@ -158,22 +158,24 @@ impl Stage {
     pub(super) fn tidy(&self) {
         let tidied = self.show.lock().screen.tidied();
         if !tidied.is_empty() {
-            self.print(tidied);
+            self.print(&tidied);
         }
     }
 
     /// Shows what was printed, to all. Returns what the program asked of its terminal, answered, if no viewer's will do so.
-    pub(super) fn print(&self, bytes: Bytes) -> Vec<u8> {
+    pub(super) fn print(&self, bytes: &Bytes) -> Vec<u8> {
         let mut show = self.show.lock();
-        show.screen.feed(&bytes);
+        show.screen.feed(bytes);
         show.seats.iter().for_each(|seat| seat.push(Output::Bytes(bytes.clone())));
         let answers = show.screen.answers();
         if show.seats.is_empty() { answers } else { Vec::new() }
     }
 
-    /// Tells all of something other than output.
-    pub(super) fn tell(&self, output: &Output) {
-        self.show.lock().seats.iter().for_each(|seat| seat.push(output.clone()));
+    /// No command runs any more; another may, whose output comes after this end.
+    pub(super) fn ended(&self, exit: Exit) {
+        let show = self.show.lock();
+        self.set_running(None);
+        show.seats.iter().for_each(|seat| seat.push(Output::Exit(exit)));
     }
 
     /// Waits for viewers who are too slow, for as long as they may be waited for, or until `hurries`; blocks.

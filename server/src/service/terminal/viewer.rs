@@ -1,5 +1,6 @@
 //! One who watches a terminal and types.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use super::stage::Stage;
 use super::{Exit, Size};
 
 /// What a viewer is told, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Output {
     /// What makes a terminal of this size show what this one shows: it clears whatever was there. Comes first, and again
     /// instead of output that the viewer was too slow for.
@@ -21,6 +22,18 @@ pub enum Output {
     Resized(Size),
     /// The command ended. All that it printed came before.
     Exit(Exit),
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What a program prints may be secret.
+        match self {
+            Self::Snapshot { size, bytes } => write!(formatter, "Snapshot({size:?}, {} bytes)", bytes.len()),
+            Self::Bytes(bytes) => write!(formatter, "Bytes({} bytes)", bytes.len()),
+            Self::Resized(size) => write!(formatter, "Resized({size:?})"),
+            Self::Exit(exit) => write!(formatter, "Exit({exit:?})"),
+        }
+    }
 }
 
 /// The terminal takes no more keystrokes until its program reads some.

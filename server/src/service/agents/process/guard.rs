@@ -51,7 +51,11 @@ impl Guard {
         // A Ctrl-C in the server's terminal is not for the guard.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        match command.spawn() {
+        let started = {
+            let _starting = super::starting();
+            command.spawn()
+        };
+        match started {
             Ok(started) => {
                 watch.child = Some(started);
                 // One that ended knew of them.

@@ -25,6 +25,7 @@ pub use program::{CommandLine, Program, Supervision};
 pub(in crate::service) use family::{Family, TERMINAL_MARK, signal_group};
 
 use guard::Guard;
+use parking_lot::{Mutex, MutexGuard};
 use rustix::process::Pid;
 
 /// Variables that every program gets, if the server has them. Names that end in `*` stand for all that begin like that.
@@ -44,6 +45,15 @@ const ENVIRONMENT: [&str; 14] = [
     "SSL_CERT_DIR",
     "NODE_EXTRA_CA_CERTS",
 ];
+
+/// A new pseudo-terminal can't be marked at once as not to be inherited. Until it is, no program may start: it would hold the
+/// terminal of another.
+static STARTING: Mutex<()> = Mutex::new(());
+
+/// To be held while a pseudo-terminal is opened, or a program starts.
+pub(in crate::service) fn starting() -> MutexGuard<'static, ()> {
+    STARTING.lock()
+}
 
 /// Starts programs. Cheap to clone.
 #[derive(Debug, Clone)]

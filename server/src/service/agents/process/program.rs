@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
-use super::Supervisor;
 use super::family::{Family, MARK, signal_group};
+use super::{Supervisor, starting};
 use crate::service::agents::AgentError;
 
 /// What is remembered of a program's standard error.
@@ -105,6 +105,7 @@ impl Supervisor {
     pub fn start(&self, command: &CommandLine, cwd: &Path, environment: &[&str]) -> Result<Program, AgentError> {
         let not_started = |problem: String| AgentError::NotStarted { program: command.program().to_owned(), problem };
         let family = self.family();
+        let starting = starting();
         let mut child = Command::new(command.program())
             .args(command.words.iter().skip(1))
             .current_dir(cwd)
@@ -118,6 +119,7 @@ impl Supervisor {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| not_started(error.to_string()))?;
+        drop(starting);
         let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
             return Err(not_started("its input and output are not connected".to_owned()));

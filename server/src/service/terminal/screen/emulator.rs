@@ -1,10 +1,12 @@
 //! The emulator: alacritty's, with bounds, and the modes that it lacks.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use alacritty_terminal::event::{Event, EventListener};
 use alacritty_terminal::grid::Dimensions;
+use alacritty_terminal::index::{Column, Line, Point};
 use alacritty_terminal::term::{Config, Term, TermMode};
 use alacritty_terminal::vte::ansi::{
     Attr, CharsetIndex, ClearMode, CursorShape, CursorStyle, Handler, Hyperlink, LineClearMode, Mode, NamedPrivateMode,
@@ -33,6 +35,8 @@ pub(super) struct Emulator {
     pub(super) terminal: Terminal,
     /// Which character set is in use.
     pub(super) charset: CharsetIndex,
+    /// The lines that scroll.
+    pub(super) region: Range<usize>,
     told: Told,
     processor: Processor<Never>,
     titles: usize,
@@ -57,7 +61,7 @@ impl EventListener for Told {
             Event::Title(title) => facts.title = Some(title),
             Event::ResetTitle => facts.title = None,
             Event::PtyWrite(answer) if facts.answers.len() + answer.len() <= ANSWERS => {
-                facts.answers.extend(answer.bytes())
+                facts.answers.extend(answer.bytes());
             }
             _ => {}
         }
@@ -104,16 +108,21 @@ impl Emulator {
     pub(super) fn new(size: Size) -> Self {
         let told = Told::default();
         let terminal = Term::new(config(size), &Room(size), told.clone());
-        Self { terminal, charset: CharsetIndex::G0, told, processor: Processor::new(), titles: 0 }
+        let region = 0..terminal.screen_lines();
+        Self { terminal, charset: CharsetIndex::G0, region, told, processor: Processor::new(), titles: 0 }
     }
 
     pub(super) fn feed(&mut self, bytes: &[u8]) {
-        let Self { terminal, charset, processor, titles, .. } = self;
-        processor.advance(&mut Bounded { terminal, charset, titles }, bytes);
+        let Self { terminal, charset, region, processor, titles, .. } = self;
+        processor.advance(&mut Bounded { terminal, charset, region, titles }, bytes);
     }
 
     pub(super) fn resize(&mut self, size: Size) {
-        self.terminal.resize(Room(size));
+        let room = Room(size);
+        if (self.terminal.columns(), self.terminal.screen_lines()) != (room.columns(), room.screen_lines()) {
+            self.region = 0..room.screen_lines();
+        }
+        self.terminal.resize(room);
         let title = self.title();
         self.terminal.set_options(config(size));
         self.told.0.lock().title = title;
@@ -132,6 +141,7 @@ impl Emulator {
 struct Bounded<'a> {
     terminal: &'a mut Terminal,
     charset: &'a mut CharsetIndex,
+    region: &'a mut Range<usize>,
     titles: &'a mut usize,
 }
 
@@ -156,16 +166,11 @@ impl Handler for Bounded<'_> {
         set_cursor_shape(shape: CursorShape);
         goto(line: i32, col: usize);
         goto_line(line: i32);
-        goto_col(col: usize);
         insert_blank(count: usize);
-        move_up(count: usize);
-        move_down(count: usize);
         identify_terminal(intermediate: Option<char>);
         device_status(kind: usize);
         move_forward(count: usize);
         move_backward(count: usize);
-        move_down_and_cr(count: usize);
-        move_up_and_cr(count: usize);
         put_tab(count: u16);
         backspace();
         carriage_return();
@@ -192,7 +197,6 @@ impl Handler for Bounded<'_> {
         unset_mode(mode: Mode);
         report_mode(mode: Mode);
         report_private_mode(mode: PrivateMode);
-        set_scrolling_region(top: usize, bottom: Option<usize>);
         set_keypad_application_mode();
         unset_keypad_application_mode();
         configure_charset(index: CharsetIndex, charset: StandardCharset);
@@ -208,6 +212,43 @@ impl Handler for Bounded<'_> {
             return;
         }
         self.terminal.input(character);
+    }
+
+    // The emulator would take a region beneath the screen.
+    fn set_scrolling_region(&mut self, top: usize, bottom: Option<usize>) {
+        let last = self.terminal.screen_lines();
+        let bottom = bottom.map_or(last, |bottom| bottom.min(last));
+        if top < bottom {
+            *self.region = top.saturating_sub(1)..bottom;
+            self.terminal.set_scrolling_region(top, Some(bottom));
+        }
+    }
+
+    // The emulator's own moves leave the region, and count its beginning twice in origin mode.
+    fn move_up(&mut self, count: usize) {
+        let line = self.line();
+        let first = if line < self.region.start { 0 } else { self.region.start };
+        self.move_to(line.saturating_sub(count).max(first), self.column());
+    }
+
+    fn move_down(&mut self, count: usize) {
+        let line = self.line();
+        let end = if line < self.region.end { self.region.end } else { self.terminal.screen_lines() };
+        self.move_to((line + count).min(end - 1), self.column());
+    }
+
+    fn move_up_and_cr(&mut self, count: usize) {
+        self.move_up(count);
+        self.terminal.carriage_return();
+    }
+
+    fn move_down_and_cr(&mut self, count: usize) {
+        self.move_down(count);
+        self.terminal.carriage_return();
+    }
+
+    fn goto_col(&mut self, column: usize) {
+        self.move_to(self.line(), column);
     }
 
     fn set_title(&mut self, title: Option<String>) {
@@ -229,6 +270,7 @@ impl Handler for Bounded<'_> {
 
     fn reset_state(&mut self) {
         *self.charset = CharsetIndex::G0;
+        *self.region = 0..self.terminal.screen_lines();
         *self.titles = 0;
         self.terminal.reset_state();
         self.terminal.set_title(None);
@@ -242,7 +284,14 @@ impl Handler for Bounded<'_> {
     fn set_private_mode(&mut self, mode: PrivateMode) {
         match mode {
             CURSOR => self.terminal.save_cursor_position(),
-            mode if ALTERNATE.contains(&mode) => self.terminal.set_private_mode(alternate()),
+            mode if ALTERNATE.contains(&mode) || mode == alternate() => {
+                if !self.terminal.mode().contains(TermMode::ALT_SCREEN) {
+                    self.terminal.set_private_mode(alternate());
+                    // Not the one of whoever was there before.
+                    self.terminal.save_cursor_position();
+                }
+            }
+            PrivateMode::Named(NamedPrivateMode::ColumnMode) => self.change_columns(mode, Handler::set_private_mode),
             mode => self.terminal.set_private_mode(mode),
         }
     }
@@ -257,6 +306,7 @@ impl Handler for Bounded<'_> {
                 let cursor = &mut self.terminal.grid_mut().cursor;
                 (cursor.point, cursor.input_needs_wrap) = (point, false);
             }
+            PrivateMode::Named(NamedPrivateMode::ColumnMode) => self.change_columns(mode, Handler::unset_private_mode),
             mode => self.terminal.unset_private_mode(mode),
         }
     }
@@ -270,6 +320,27 @@ fn alternate() -> PrivateMode {
 }
 
 impl Bounded<'_> {
+    fn line(&self) -> usize {
+        usize::try_from(self.terminal.grid().cursor.point.line.0).unwrap_or(0)
+    }
+
+    fn column(&self) -> usize {
+        self.terminal.grid().cursor.point.column.0
+    }
+
+    fn move_to(&mut self, line: usize, column: usize) {
+        let column = Column(column.min(self.terminal.columns() - 1));
+        let cursor = &mut self.terminal.grid_mut().cursor;
+        cursor.point = Point::new(Line(i32::try_from(line).unwrap_or(0)), column);
+        cursor.input_needs_wrap = false;
+    }
+
+    /// The number of columns stays; the rest is done, and all lines scroll.
+    fn change_columns(&mut self, mode: PrivateMode, change: fn(&mut Terminal, PrivateMode)) {
+        change(self.terminal, mode);
+        *self.region = 0..self.terminal.screen_lines();
+    }
+
     /// Whether the character before the cursor may carry one more.
     fn has_room_for_a_mark(&self) -> bool {
         let grid = self.terminal.grid();
@@ -277,7 +348,7 @@ impl Bounded<'_> {
         let column = grid.cursor.point.column;
         // It is one of these, whichever way the cursor stands.
         [0, 1, 2].iter().all(|back| {
-            let cell = &row[alacritty_terminal::index::Column(column.0.saturating_sub(*back))];
+            let cell = &row[Column(column.0.saturating_sub(*back))];
             cell.zerowidth().is_none_or(|marks| marks.len() < MARKS)
         })
     }

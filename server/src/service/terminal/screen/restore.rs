@@ -1,14 +1,13 @@
 //! The whole of a screen's state as a sequence that restores it.
 
 use std::io::Write as _;
+use std::ops::Range;
 
 use alacritty_terminal::grid::{Cursor, Dimensions, Grid};
 use alacritty_terminal::index::Column;
 use alacritty_terminal::term::TermMode;
 use alacritty_terminal::term::cell::Cell;
-use alacritty_terminal::vte::ansi::{
-    CharsetIndex, CursorShape, CursorStyle, Handler, NamedPrivateMode, PrivateMode, StandardCharset,
-};
+use alacritty_terminal::vte::ansi::{CharsetIndex, CursorShape, CursorStyle, Handler, StandardCharset};
 
 use super::emulator::{Emulator, Terminal};
 use super::paint;
@@ -44,16 +43,16 @@ const SPECIAL: [(usize, u8); 3] = [(256, 10), (257, 11), (258, 12)];
 
 /// What restores a screen, with `scrollback` bytes at most of the lines that have scrolled off.
 pub(super) fn restore(emulator: &mut Emulator, scrollback: usize) -> Vec<u8> {
-    let (charset, title) = (emulator.charset, emulator.title());
+    let (charset, region, title) = (emulator.charset, emulator.region.clone(), emulator.title());
     let terminal = &mut emulator.terminal;
     let mut out = BLANK.to_vec();
     write_tabs(&mut out, terminal);
-    let (top, bottom) = region(terminal);
     let mode = *terminal.mode();
     if mode.contains(TermMode::ALT_SCREEN) {
         // The emulator shows only the one that is in use.
         let alternate = std::mem::replace(terminal.grid_mut(), Grid::new(1, 2, 0));
         terminal.swap_alt();
+        write_saved(&mut out, terminal.grid());
         paint::lines(&mut out, terminal.grid(), scrollback);
         write_cursor(&mut out, terminal.grid(), &terminal.grid().cursor, 0);
         terminal.swap_alt();
@@ -68,13 +67,13 @@ pub(super) fn restore(emulator: &mut Emulator, scrollback: usize) -> Vec<u8> {
         paint::lines(&mut out, terminal.grid(), scrollback);
     }
     let grid = terminal.grid();
-    if (top, bottom) != (0, grid.screen_lines()) {
-        write(&mut out, format_args!("\x1b[{};{bottom}r", top + 1));
+    if region != (0..grid.screen_lines()) {
+        write(&mut out, format_args!("\x1b[{};{}r", region.start + 1, region.end));
     }
     let mut origin = 0;
     if mode.contains(TermMode::ORIGIN) {
         out.extend_from_slice(b"\x1b[?6h");
-        origin = top;
+        origin = region.start;
     }
     write_cursor(&mut out, grid, &grid.cursor, origin);
     out.extend_from_slice(active(charset));
@@ -93,7 +92,7 @@ pub(super) fn restore(emulator: &mut Emulator, scrollback: usize) -> Vec<u8> {
 
 /// What unsets that which a program left set, and puts the cursor on a line of its own.
 pub(super) fn tidy(emulator: &mut Emulator) -> Vec<u8> {
-    let charset = emulator.charset;
+    let (charset, region) = (emulator.charset, emulator.region.clone());
     let terminal = &mut emulator.terminal;
     let mut out = Vec::new();
     if terminal.mode().contains(TermMode::ALT_SCREEN) {
@@ -101,23 +100,22 @@ pub(super) fn tidy(emulator: &mut Emulator) -> Vec<u8> {
         // The rest is about the screen below.
         let alternate = std::mem::replace(terminal.grid_mut(), Grid::new(1, 2, 0));
         terminal.swap_alt();
-        out.extend(tidy_screen(terminal, charset));
+        out.extend(tidy_screen(terminal, charset, &region));
         terminal.swap_alt();
         *terminal.grid_mut() = alternate;
     } else {
-        out.extend(tidy_screen(terminal, charset));
+        out.extend(tidy_screen(terminal, charset, &region));
     }
     out
 }
 
-fn tidy_screen(terminal: &mut Terminal, charset: CharsetIndex) -> Vec<u8> {
+fn tidy_screen(terminal: &Terminal, charset: CharsetIndex, region: &Range<usize>) -> Vec<u8> {
     let mut out = Vec::new();
-    let region = region(terminal);
     let mode = *terminal.mode();
     let grid = terminal.grid();
     let cursor = &grid.cursor;
     let (line, column) = (cursor.point.line.0 + 1, cursor.point.column.0);
-    if region != (0, grid.screen_lines()) || mode.contains(TermMode::ORIGIN) {
+    if *region != (0..grid.screen_lines()) || mode.contains(TermMode::ORIGIN) {
         write(&mut out, format_args!("\x1b[?6l\x1b[r\x1b[{line};{}H", column + 1));
     }
     for (flag, set, unset) in MODES {
@@ -144,23 +142,6 @@ fn tidy_screen(terminal: &mut Terminal, charset: CharsetIndex) -> Vec<u8> {
 fn write(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     // Writing to a vector does not fail.
     let _ = out.write_fmt(text);
-}
-
-/// The first line that scrolls and the one after the last. The emulator does not tell, but goes there.
-fn region(terminal: &mut Terminal) -> (usize, usize) {
-    let origin = PrivateMode::Named(NamedPrivateMode::Origin);
-    let had = terminal.mode().contains(TermMode::ORIGIN);
-    let cursor = terminal.grid().cursor.clone();
-    terminal.set_private_mode(origin);
-    let line = |terminal: &Terminal| usize::try_from(terminal.grid().cursor.point.line.0).unwrap_or(0);
-    let top = line(terminal);
-    terminal.goto(i32::from(u16::MAX), 0);
-    let bottom = line(terminal) + 1;
-    if !had {
-        terminal.unset_private_mode(origin);
-    }
-    terminal.grid_mut().cursor = cursor;
-    (top, bottom)
 }
 
 /// Where tabs stop, if not at every eighth column.
@@ -193,9 +174,6 @@ fn write_tabs(out: &mut Vec<u8>, terminal: &mut Terminal) {
 
 /// Saves a screen's saved cursor, and leaves an empty screen as it was: what is written to get there must not stay.
 fn write_saved(out: &mut Vec<u8>, grid: &Grid<Cell>) {
-    if grid.saved_cursor == Cursor::default() {
-        return;
-    }
     let (line, column, is_after) = place(grid, &grid.saved_cursor);
     write(out, format_args!("\x1b[{};{}H", line + 1, column + 1));
     if is_after {

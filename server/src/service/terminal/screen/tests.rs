@@ -36,7 +36,7 @@ fn seen(grid: &Grid<Cell>, line: Line, column: usize) -> (char, Vec<char>, Pen, 
     let character = if broken || cell.c == '\t' { ' ' } else { cell.c };
     let marks = cell.zerowidth().unwrap_or_default().iter().copied().filter(|_| !broken).collect();
     // That the last line goes on is true of none that is shown: there is no next one.
-    let goes_on = line < grid.bottommost_line() && cell.flags.contains(Flags::WRAPLINE);
+    let goes_on = line < grid.bottommost_line() && column.0 + 1 == row.len() && cell.flags.contains(Flags::WRAPLINE);
     (character, marks, Pen::of(cell), goes_on)
 }
 
@@ -260,6 +260,7 @@ fn a_screen_that_was_resized_is_restored() {
     for seed in 0..100 {
         let mut source = StdRng::seed_from_u64(seed);
         let mut one = Screen::new(size(40, 12));
+
         for _ in 0..5 {
             one.feed(&random(&mut source, 60));
             one.resize(size(source.random_range(2..80), source.random_range(1..30)));
@@ -287,6 +288,7 @@ fn others_rows(terminal: &avt::Terminal) -> Vec<String> {
 #[test]
 fn another_emulator_is_restored_too() {
     // What both emulators read alike: no sequence that one of them lacks, no character whose width they dispute.
+    const MOVES: [&str; 6] = ["\r", "\x1b[5;3H", "\x1b[2A", "\x1b[2;9r\x1b[2;1H", "\x1b[L", "\x1b[2M"];
     const PIECES: [&str; 23] = [
         "text",
         " more text ",
@@ -304,7 +306,7 @@ fn another_emulator_is_restored_too() {
         "\x1b[K",
         "\x1b[2J",
         "\x1b[5;3H",
-        "\x1b[2;9r",
+        "\x1b[2;9r\x1b[2;1H",
         "\x1b[2A",
         "\x1b[3C",
         "\x1b[?1049h\x1b[2;2H\x1b[7minside\x1b[0m\x1b[?1049l",
@@ -316,8 +318,12 @@ fn another_emulator_is_restored_too() {
         let mut source = StdRng::seed_from_u64(seed);
         let (mut raw, mut copy) = (other_emulator(), other_emulator());
         let mut one = Screen::new(size(40, 12));
+        // What is left of a wide character that is written over is disputed too: where there are some, all goes on below.
+        let has_wide = seed % 4 < 2;
+        let fits = |piece: &&&str| if has_wide { !MOVES.contains(*piece) } else { **piece != "漢字" };
+        let pieces: Vec<&str> = PIECES.iter().filter(fits).copied().collect();
         let print = |source: &mut StdRng, count: usize| -> String {
-            (0..count).map(|_| *PIECES.choose(source).expect("there are some")).collect()
+            (0..count).map(|_| *pieces.choose(source).expect("there are some")).collect()
         };
         let mut printed = print(&mut source, 80);
         if seed % 2 == 1 {
