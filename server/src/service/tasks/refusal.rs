@@ -6,7 +6,7 @@ use flightdeck_api::support::ApiError;
 use crate::service::repo::{ApplyError, RepoError};
 
 /// Why a repository could not be read.
-pub fn of_reading(error: &RepoError) -> ApiError {
+pub(in crate::service) fn of_reading(error: &RepoError) -> ApiError {
     let code = match error {
         RepoError::BaseUnknown(_) | RepoError::NoCommit => ErrorCode::BaseUnknown,
         RepoError::DiffTooLarge { .. } | RepoError::TooMuch { .. } => ErrorCode::DiffTooLarge,
