@@ -282,6 +282,7 @@ for_each_database! {
             let times = log.iter().filter(|subject| **subject == message).count();
             ensure!(times == 1, "after kill {number} it is there {times} times: {log:?}");
             ensure!(applied["commit"] == repository.head()?, "{applied}");
+            ensure!(applied["base"] == repository.git(&["rev-parse", "HEAD~1"])?, "{applied}");
             ensure!(repository.status()?.is_empty(), "after kill {number}: {}", repository.status()?);
         }
         eventually("something is left", || left(&repository)).await?;

@@ -56,7 +56,7 @@ for_each_database! {
         let all = diff(&server, &session, None).await?;
         ensure!(before == (repository.status()?, std::fs::read(repository.path().join(".git/index"))?), "looking changed it");
 
-        ensure!(names(&all).len() == 8, "{:?}", names(&all));
+        ensure!(names(&all).len() == 7, "{:?}", names(&all));
         ensure!(file(&all, "gone.txt")?["type"] == "deleted", "{all}");
         ensure!(file(&all, "staged.txt")?["type"] == "added", "{all}");
         ensure!(file(&all, "empty.txt")?["type"] == "added", "{all}");

@@ -134,7 +134,8 @@ for_each_database! {
         let mut socket = server.open(&Request::socket(format!("{plain}&token={}", session.token))).await?;
         is_served(&mut socket).await?;
         server.try_open(&Request::socket(&plain)).await?.refused("credential_missing")?;
-        server.try_open(&Request::socket(format!("{plain}&token="))).await?.refused("credential_missing")?;
+        let empty = server.try_open(&Request::socket(format!("{plain}&token="))).await?;
+        empty.refused("credential_invalid")?;
         server.try_open(&Request::socket(format!("{plain}&token=DEV"))).await?.refused("credential_invalid")?;
         let both = Request::socket(format!("{plain}&token=made-up")).bearer(&session.token);
         // Whichever of two goes first, one that is wrong never opens more than the right one would.

@@ -261,7 +261,7 @@ for_each_database! {
         session.until(&server, task, &["ready"]).await?;
         let task = server.send(&session.get(format!("/api/tasks/{task}"))).await?.success()?;
         ensure!(task["instruction"] == "test task" && task["patchCount"] == 1, "{task}");
-        for wrong in [json!({}), json!({"instruction": ""}), json!({"instruction": "x", "context": []}), json!({"instruction": "\u{0}"})] {
+        for wrong in [json!({}), json!({"instruction": ""}), json!({"instruction": "x", "context": 1}), json!({"instruction": "\u{0}"})] {
             server.send(&session.post("/api/tasks", &wrong)).await?.refused("invalid_request").with_context(|| wrong.to_string())?;
         }
     }
