@@ -55,6 +55,11 @@ impl Session {
         Request::socket(format!("/ws/events?sessionId={}", self.id)).bearer(&self.token)
     }
 
+    /// What opens its terminal.
+    pub(crate) fn terminal(&self) -> Request {
+        Request::socket(format!("/ws/pty?sessionId={}", self.id)).bearer(&self.token)
+    }
+
     /// Follows what happens in it, from the beginning.
     pub(crate) async fn follow(&self, server: &TestServer) -> Result<RawSocket> {
         let mut socket = server.open(&self.events()).await?;

@@ -7,7 +7,7 @@ use flightdeck_tests::socket::document::Socket;
 use flightdeck_tests::socket::frame::{CONTINUATION, Frame, PING};
 use flightdeck_tests::{RawSocket, Received, TestServer, for_each_database};
 
-use super::{development, each, is_served, open, question};
+use super::{development, each, each_in_words, is_served, open, question};
 
 /// How many messages are more than a burst, and how long those take at least that are too many.
 fn flood(socket: &Socket) -> (usize, Duration) {
@@ -74,7 +74,7 @@ async fn talk_without_listening(opened: &mut RawSocket, frame: &Frame) {
 
 for_each_database! {
     async fn a_flood_of_messages_is_paced(database) {
-        each(development(database), async |server, socket| {
+        each_in_words(development(database), async |server, socket| {
             let (question, answer) = question(socket);
             let (count, least) = flood(socket);
             let frame = Frame::text(question.to_string());
@@ -99,7 +99,7 @@ for_each_database! {
 
     /// Even empty ones, which no other limit would ever end.
     async fn a_flood_of_fragments_is_paced(database) {
-        each(development(database), async |server, socket| {
+        each_in_words(development(database), async |server, socket| {
             let (question, answer) = question(socket);
             let (count, least) = flood(socket);
             let mut bytes = Frame::text(question.to_string()).unfinished().encode();

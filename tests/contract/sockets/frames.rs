@@ -6,7 +6,7 @@ use flightdeck_tests::socket::document::{Socket, Speaker};
 use flightdeck_tests::socket::frame::{BINARY, CLOSE, CONTINUATION, Frame, PING, PONG, TEXT};
 use flightdeck_tests::{Received, TestServer, for_each_database};
 
-use super::{development, each, is_served, open, question};
+use super::{development, each, each_in_words, is_served, open, question};
 
 /// What a client sends that breaks the protocol.
 struct Offence {
@@ -79,7 +79,7 @@ for_each_database! {
     }
 
     async fn binary_frames_are_closed(database) {
-        each(development(database), async |server, socket| {
+        each_in_words(development(database), async |server, socket| {
             if socket.has_raw(Speaker::Client) {
                 return Ok(());
             }
@@ -108,7 +108,7 @@ for_each_database! {
     }
 
     async fn the_largest_message_is_not_too_large(database) {
-        each(development(database), async |server, socket| {
+        each_in_words(development(database), async |server, socket| {
             let mut opened = open(server, socket).await?;
             opened.send_text(&" ".repeat(socket.limits.max_message_bytes)).await?;
             opened.until("error").await?;
@@ -118,7 +118,7 @@ for_each_database! {
     }
 
     async fn a_message_may_come_in_fragments(database) {
-        each(development(database), async |server, socket| {
+        each_in_words(development(database), async |server, socket| {
             let (question, answer) = question(socket);
             let text = question.to_string();
             let mut opened = open(server, socket).await?;
@@ -142,7 +142,7 @@ for_each_database! {
 
     /// The network cuts where it likes, also in the middle of a header or of a character.
     async fn a_frame_may_come_byte_by_byte(database) {
-        each(development(database), async |server, socket| {
+        each_in_words(development(database), async |server, socket| {
             let (mut question, answer) = question(socket);
             question["surprise"] = "€ 🚀".into();
             let mut opened = open(server, socket).await?;

@@ -13,7 +13,7 @@ async fn sign_of_life(opened: &mut RawSocket) -> Result<()> {
     loop {
         match opened.next().await? {
             Received::Message(..) | Received::Ping(_) => return Ok(()),
-            Received::Pong(_) => {}
+            Received::Raw(_) | Received::Pong(_) => {}
             end => bail!("{end:?} came in place of a sign of life"),
         }
     }

@@ -6,7 +6,7 @@ use flightdeck_tests::{RawSocket, for_each_database};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{development, each, is_served, open};
+use super::{development, each_in_words, is_served, open};
 
 /// Lists in each other, so many deep.
 fn nested(depth: usize) -> String {
@@ -87,7 +87,7 @@ fn misshapen(socket: &Socket) -> Vec<(Value, &'static str)> {
 
 for_each_database! {
     async fn what_is_not_a_json_object_is_refused(database) {
-        each(development(database), async |server, socket| {
+        each_in_words(development(database), async |server, socket| {
             let mut opened = open(server, socket).await?;
             let texts = [
                 ("nothing", String::new()),
@@ -114,7 +114,7 @@ for_each_database! {
 
     /// A reader that follows every bracket needs a stack as deep as the message.
     async fn what_is_nested_too_deeply_is_refused(database) {
-        each(development(database), async |server, socket| {
+        each_in_words(development(database), async |server, socket| {
             let mut opened = open(server, socket).await?;
             let most = socket.limits.max_message_bytes / 2 - 100;
             let texts = [
@@ -130,7 +130,7 @@ for_each_database! {
     }
 
     async fn what_is_no_message_of_the_socket_is_refused(database) {
-        each(development(database), async |server, socket| {
+        each_in_words(development(database), async |server, socket| {
             let mut opened = open(server, socket).await?;
             let mut texts = vec![
                 ("an empty object", "{}".to_owned()),
@@ -154,7 +154,7 @@ for_each_database! {
     }
 
     async fn a_message_of_the_wrong_shape_is_refused_and_the_place_is_named(database) {
-        each(development(database), async |server, socket| {
+        each_in_words(development(database), async |server, socket| {
             let mut opened = open(server, socket).await?;
             let wanted = code(socket, "invalid_message");
             for (message, path) in misshapen(socket) {
@@ -172,7 +172,7 @@ for_each_database! {
 
     /// Unknown fields are a newer client's.
     async fn what_is_unusual_is_taken(database) {
-        each(development(database), async |server, socket| {
+        each_in_words(development(database), async |server, socket| {
             let mut opened = open(server, socket).await?;
             let (question, answer) = super::question(socket);
             let text = question.to_string();
@@ -191,7 +191,7 @@ for_each_database! {
     }
 
     async fn one_fault_after_the_other_ends_the_socket(database) {
-        each(development(database), async |server, socket| {
+        each_in_words(development(database), async |server, socket| {
             let most = socket.limits.faults_in_a_row;
             let mut opened = open(server, socket).await?;
             // A message in between that is right, and all is forgotten.

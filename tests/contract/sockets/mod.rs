@@ -15,7 +15,7 @@ mod stream;
 
 use anyhow::{Context, Result, ensure};
 use flightdeck_tests::server::COMPANION_TOKEN;
-use flightdeck_tests::socket::document::{Socket, sockets};
+use flightdeck_tests::socket::document::{Socket, Speaker, sockets};
 use flightdeck_tests::{Kind, RawSocket, Request, TestOptions, TestServer};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -32,6 +32,7 @@ pub(super) async fn request(server: &TestServer, socket: &Socket) -> Result<Requ
         // In production, only devices are let in.
         "chats" => Request::socket(&*socket.address).bearer(&server.pair().await?.device_token),
         "cockpit" => Session::open(server).await?.events(),
+        "terminal" => Session::open(server).await?.terminal(),
         "stream" => Request::socket("/v1/stream").bearer(COMPANION_TOKEN),
         _ => Request::socket(&*socket.address),
     })
@@ -51,12 +52,21 @@ pub(super) async fn open(server: &TestServer, socket: &Socket) -> Result<RawSock
     if greets(socket) {
         opened.recv().await.context("a socket begins with a greeting")?;
     }
+    if socket.has_raw(Speaker::Server) {
+        // The screen, as it is.
+        opened.settle().await?;
+    }
     Ok(opened)
 }
 
 /// Whether the server speaks first. In a session, nothing comes before something happens.
-pub(super) fn greets(socket: &Socket) -> bool {
-    socket.name != "cockpit"
+fn greets(socket: &Socket) -> bool {
+    !matches!(socket.name.as_str(), "cockpit" | "terminal")
+}
+
+/// Whether whatever a client says is a message, right or wrong. Elsewhere it may be what is typed.
+fn is_in_words(socket: &Socket) -> bool {
+    !socket.has_raw(Speaker::Client)
 }
 
 /// Something that the server has to answer, and the name of the answer.
@@ -69,6 +79,10 @@ pub(super) fn question(socket: &Socket) -> (Value, &'static str) {
 
 /// Fails unless the server answers on this socket.
 pub(super) async fn is_served(opened: &mut RawSocket, socket: &Socket) -> Result<()> {
+    if !is_in_words(socket) {
+        opened.settle().await.context("the server does not answer any more")?;
+        return Ok(());
+    }
     let (question, answer) = question(socket);
     opened.send(&question).await?;
     opened.until(answer).await.context("the server does not answer any more")?;
@@ -81,14 +95,30 @@ pub(super) async fn each<Check>(options: TestOptions, check: Check) -> Result<()
 where
     Check: AsyncFn(&TestServer, &'static Socket) -> Result<()>,
 {
+    each_of(options, |_| true, check).await
+}
+
+/// The same for sockets on which a client says nothing but messages.
+pub(super) async fn each_in_words<Check>(options: TestOptions, check: Check) -> Result<()>
+where
+    Check: AsyncFn(&TestServer, &'static Socket) -> Result<()>,
+{
+    each_of(options, is_in_words, check).await
+}
+
+async fn each_of<Check>(options: TestOptions, wanted: impl Fn(&Socket) -> bool, check: Check) -> Result<()>
+where
+    Check: AsyncFn(&TestServer, &'static Socket) -> Result<()>,
+{
     let server = TestServer::with(options).await?;
-    let checks = sockets().iter().map(async |socket| {
+    let sockets: Vec<_> = sockets().iter().filter(|socket| wanted(socket)).collect();
+    let checks = sockets.iter().map(async |socket| {
         let mut witness = open(&server, socket).await.context("the witness")?;
         check(&server, socket).await?;
         is_served(&mut witness, socket).await.context("the witness at the end")
     });
     let outcomes = futures_util::future::join_all(checks).await;
-    let faults: Vec<_> = sockets()
+    let faults: Vec<_> = sockets
         .iter()
         .zip(outcomes)
         .filter_map(|(socket, outcome)| Some(format!("{}: {:?}", socket.name, outcome.err()?)))

@@ -4,7 +4,7 @@ use anyhow::{Context, ensure};
 use flightdeck_tests::server::COMPANION_TOKEN;
 use flightdeck_tests::{Request, TestOptions, TestServer, for_each_database};
 
-use super::{development, each, is_served, register, request};
+use super::{development, each, each_in_words, is_served, register, request};
 
 fn production(options: TestOptions) -> TestOptions {
     // A name of its own, because in production requests come through a proxy.
@@ -116,7 +116,7 @@ for_each_database! {
 
     /// What a client sends before it has the answer belongs to the socket.
     async fn a_client_need_not_wait_for_the_answer(database) {
-        each(development(database), async |server, socket| {
+        each_in_words(development(database), async |server, socket| {
             let mut opened = server.open(&request(server, socket).await?).await?;
             let (question, answer) = super::question(socket);
             // As fast as it goes: the first of these are there before the server has begun to listen.
