@@ -123,7 +123,10 @@ fn begin(stage: &Arc<Stage>, command: &Command, cwd: BorrowedFd<'_>, limits: Lim
     let (started, pty) = pty::start(command, cwd, size, (TERMINAL_MARK, family.mark()))?;
     let leader = started.leader;
     stage.supervisor.began(leader);
-    let running = Running::new(pty).inspect_err(|_| family.end(&HashSet::new(), &HashSet::new(), &[leader]));
+    let running = Running::new(pty).inspect_err(|_| {
+        family.end(&HashSet::new(), &HashSet::new(), &[leader]);
+        stage.supervisor.ended(leader);
+    });
     let running = Arc::new(running.map_err(not_started)?);
     stage.tidy();
     stage.set_running(Some(running.clone()));
@@ -134,8 +137,14 @@ fn begin(stage: &Arc<Stage>, command: &Command, cwd: BorrowedFd<'_>, limits: Lim
     }
     let run = Run { exit: running.exit.subscribe() };
     tokio::spawn(warden::watch(stage.clone(), running.clone(), family.clone(), limits));
-    let reader = Reader { stage: stage.clone(), running, started, family, limits, began };
-    std::thread::Builder::new().name("terminal".to_owned()).spawn(move || reader.read()).map_err(not_started)?;
+    let reader = Reader { stage: stage.clone(), running, started, family: family.clone(), limits, began };
+    let reading = std::thread::Builder::new().name("terminal".to_owned()).spawn(move || reader.read());
+    reading.map_err(|problem| {
+        stage.set_running(None);
+        family.end(&HashSet::new(), &HashSet::new(), &[leader]);
+        stage.supervisor.ended(leader);
+        not_started(problem)
+    })?;
     Ok(run)
 }
 

@@ -21,9 +21,13 @@ use crate::service::agents::process::{Family, signal_group};
 /// How much is handed on at once.
 const CHUNK: usize = 64 << 10;
 
-/// How long what follows on something just handed on is gathered, so that a flood comes in few parts. What comes alone, like an
-/// echo, does not wait.
+/// How long what follows on something just handed on is gathered, so that a flood comes in few parts.
 const GATHER: Duration = Duration::from_millis(2);
+
+/// What is no flood, and so does not wait, like an echo: parts up to a size, and up to a number in a time.
+const SMALL: usize = 1 << 10;
+const FEW: u32 = 64;
+const FEW_IN: Duration = Duration::from_millis(10);
 
 /// How long a command has to end by itself, once it is told to.
 const GRACE: Duration = Duration::from_millis(500);
@@ -52,6 +56,8 @@ struct Gathered {
     printed: u64,
     /// When something was handed on last.
     handed_on: Option<Instant>,
+    /// How many parts were handed on since when.
+    parts: (u32, Instant),
     /// Whether nobody has the terminal open.
     is_hung_up: bool,
 }
@@ -67,7 +73,8 @@ impl Reader {
     /// Reads to the end. Blocks.
     pub(super) fn read(mut self) {
         let room = vec![0; CHUNK].into_boxed_slice();
-        let mut gathered = Gathered { room, filled: 0, printed: 0, handed_on: None, is_hung_up: false };
+        let mut gathered =
+            Gathered { room, filled: 0, printed: 0, handed_on: None, parts: (0, Instant::now()), is_hung_up: false };
         let mut told = None;
         let mut is_killed = false;
         loop {
@@ -141,7 +148,8 @@ impl Reader {
                 Err(_) => {
                     let since = gathered.handed_on.map_or(GATHER, |at| at.elapsed());
                     let left = GATHER.saturating_sub(since);
-                    if gathered.filled == 0 || left.is_zero() || !may_wait || !self.more_comes(left) {
+                    let waits = may_wait && gathered.is_flood() && !left.is_zero();
+                    if gathered.filled == 0 || !waits || !self.more_comes(left) {
                         return;
                     }
                 }
@@ -168,7 +176,12 @@ impl Reader {
         gathered.printed += bytes.len() as u64;
         gathered.filled = 0;
         let answers = self.stage.print(&bytes);
-        gathered.handed_on = Some(Instant::now());
+        let now = Instant::now();
+        gathered.handed_on = Some(now);
+        if now - gathered.parts.1 >= FEW_IN {
+            gathered.parts = (0, now);
+        }
+        gathered.parts.0 += 1;
         // A program that reads no answers does without.
         let _ = self.running.write(&answers);
         if gathered.printed > self.limits.output {
@@ -208,6 +221,13 @@ impl Reader {
             }
             self.hand_on(gathered);
         }
+    }
+}
+
+impl Gathered {
+    fn is_flood(&self) -> bool {
+        let (parts, since) = self.parts;
+        self.filled > SMALL || (parts >= FEW && since.elapsed() < FEW_IN)
     }
 }
 

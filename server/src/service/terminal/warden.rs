@@ -57,8 +57,9 @@ async fn unwatched(stage: &Stage) {
     loop {
         let _ = viewers.wait_for(|viewers| *viewers == 0).await;
         tokio::select! {
-            () = stage.clock.sleep_until(later(&*stage.clock, after)) => return,
+            biased;
             _ = viewers.wait_for(|viewers| *viewers > 0) => {}
+            () = stage.clock.sleep_until(later(&*stage.clock, after)) => return,
         }
     }
 }

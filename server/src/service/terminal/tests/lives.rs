@@ -208,8 +208,14 @@ async fn a_command_that_nobody_watches_is_ended_if_that_is_wanted() {
     viewer.write(b"typed\r").expect("there is room");
     until(&mut viewer, "typed").await;
     drop(viewer);
-    // The warden notices the one and then the other; who comes back in time saves the command.
-    let returns = async {
+    // Who comes back in time saves it.
+    clock.advance(after / 2);
+    let mut again = terminal.attach(None);
+    clock.advance(after * 2);
+    again.write(b"back\r").expect("there is room");
+    until(&mut again, "back").await;
+    drop(again);
+    let time_goes_by = async {
         loop {
             tokio::time::sleep(Duration::from_millis(10)).await;
             clock.advance(after / 10);
@@ -217,7 +223,7 @@ async fn a_command_that_nobody_watches_is_ended_if_that_is_wanted() {
     };
     tokio::select! {
         ended = exit(&mut run) => assert_eq!(ended.why, Ended::Unwatched),
-        () = returns => {}
+        () = time_goes_by => {}
     }
     // By default, it is kept.
     let kept = terminal_with(Arc::new(clock.clone()), OnDisconnect::Keep);

@@ -82,6 +82,7 @@ async fn who_comes_back_sees_the_same_screen() {
     let terminal = terminal();
     let mut first = terminal.attach(None);
     let text = "printf 'shell\\r\\n\\033[?1049h\\033[2J\\033[5;10H\\033[1;38;2;1;2;3mtop\\033[0m 漢字\\033[?2004h\\033[3;20r\\033[7;7H.'; cat";
+    snapshot(&mut first).await;
     run(&terminal, &script(text)).await;
     let mut stayed = screen::Screen::new(Size::default());
     let mut raw = Vec::new();
