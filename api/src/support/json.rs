@@ -4,7 +4,7 @@
 //! This one reads straight into the type and says where a body is wrong.
 
 use bytes::Bytes;
-use poem::http::{HeaderValue, StatusCode, header};
+use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
 use poem::{Body, FromRequest, IntoResponse, Request, RequestBody, Response};
 use poem_openapi::payload::Payload;
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
@@ -60,7 +60,7 @@ impl<'a, T: Type + DeserializeOwned + Validate> ApiExtractor<'a> for Json<T> {
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let content_type = request.content_type().unwrap_or_default();
-        if !is_json(content_type) {
+        if !is_json(content_type) && !is_mislabelled(content_type, request.headers()) {
             return Err(ApiError::new(ErrorCode::UnsupportedMediaType).into());
         }
         let known = request.extensions().get::<Context>().map(Context::body);
@@ -124,6 +124,15 @@ fn is_json(content_type: &str) -> bool {
         essence.contains('/') && suffix.eq_ignore_ascii_case("json")
     };
     essence.eq_ignore_ascii_case(JSON) || suffixed()
+}
+
+/// What `curl -d` and its like send: JSON under the label of a form. A page of somebody else's could send that, too, but no
+/// credential of its own making with it.
+fn is_mislabelled(content_type: &str, headers: &HeaderMap) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    let credential = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_bearer = credential.split_once(' ').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    is_bearer && essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
 fn decode<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, ApiError> {

@@ -13,7 +13,6 @@ use uuid::Uuid;
 
 use super::idempotency;
 use super::sessions::{SessionEvent, Sessions};
-use super::tasks::of_reading;
 use super::terminal::{CommandPolicy, Ended, Exit, Limits, Run, RunError, Terminal, Terminals};
 use crate::clock::Clock;
 use crate::log::{Log, Work};
@@ -115,13 +114,16 @@ impl Commands {
                 .prepare(command)
                 .map_err(|error| ApiError::new(ErrorCode::CommandNotAllowed).detail("/cmd", error.to_string()))?;
             let repository = sessions.repository(session).await?;
-            let directory = repository.directory(cwd).map_err(|error| of_reading(&error))?;
+            let directory = repository
+                .directory(cwd)
+                .map_err(|error| ApiError::new(ErrorCode::DirectoryNotAllowed).detail("/cwd", error.to_string()))?;
             let handle = std::os::fd::AsFd::as_fd(&directory).try_clone_to_owned();
             let handle = handle
                 .map_err(|error| ApiError::new(ErrorCode::CommandNotStarted).detail("/cwd", error.to_string()))?;
-            let terminal = terminals.open(session.id).map_err(refusal)?;
+            let terminal = terminals.open(session.id).map_err(|error| refusal(&error))?;
             let time = milliseconds.map_or(*longest, Duration::from_millis).min(*longest);
-            let run = terminal.run(&command, handle, Limits::within(Some(time))).await.map_err(refusal)?;
+            let run =
+                terminal.run(&command, handle, Limits::within(Some(time))).await.map_err(|error| refusal(&error))?;
             // The session may have ended meanwhile, and its terminal with it.
             if !sessions.over(&[session.id]).await?.is_empty() {
                 terminals.close(session.id).await;
@@ -221,8 +223,8 @@ pub async fn keep(commands: Commands) {
     }
 }
 
-fn refusal(error: RunError) -> ApiError {
-    let code = match &error {
+fn refusal(error: &RunError) -> ApiError {
+    let code = match error {
         RunError::Busy => ErrorCode::CommandRunning,
         RunError::Closed => ErrorCode::SessionNotFound,
         RunError::NotFound(_) | RunError::NotStarted { .. } => ErrorCode::CommandNotStarted,

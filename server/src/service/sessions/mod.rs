@@ -222,7 +222,7 @@ impl Sessions {
     async fn repository_at(&self, path: &str) -> Result<Repository, ApiError> {
         let (allowlist, path) = (self.0.allowlist.clone(), path.to_owned());
         let opened = tokio::task::spawn_blocking(move || allowlist.open(&path)).await;
-        opened.map_err(|_| ApiError::new(ErrorCode::Internal))?.map_err(refusal)
+        opened.map_err(|_| ApiError::new(ErrorCode::Internal))?.map_err(|error| refusal(&error))
     }
 
     fn tell_ended(&self, id: Uuid) {
@@ -237,8 +237,8 @@ impl Sessions {
 }
 
 /// Why a repository can't be had, in the catalogue's codes.
-fn refusal(error: RepoError) -> ApiError {
-    let code = match &error {
+fn refusal(error: &RepoError) -> ApiError {
+    let code = match error {
         RepoError::NotAllowed(_) => ErrorCode::RepositoryNotAllowed,
         RepoError::Io { .. } | RepoError::NoGit(_) => {
             tracing::error!(%error, "a repository can't be opened");

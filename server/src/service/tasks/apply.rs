@@ -72,7 +72,8 @@ impl Tasks {
             return Err(ApiError::new(ErrorCode::TaskApplied).detail("/select", "is not what was applied"));
         }
         let repository = self.0.sessions.repository(session).await.map_err(|error| git_failed(&error))?;
-        let receipt = self.commit(&repository, &row, &diff, &wanted).await.map_err(refusal::of_applying)?;
+        let receipt =
+            self.commit(&repository, &row, &diff, &wanted).await.map_err(|error| refusal::of_applying(&error))?;
         let applied = Applied { receipt, select: wanted.select, digest: diff.digest };
         let change = TaskChange {
             status: Some("applied"),
@@ -98,8 +99,10 @@ impl Tasks {
             ("applied", Some(applied), _) => {
                 let applied: Applied = read(applied)?;
                 let repository = self.0.sessions.repository(session).await.map_err(|error| git_failed(&error))?;
-                let receipt =
-                    self.take_back(&repository, &row, &applied.receipt).await.map_err(refusal::of_applying)?;
+                let receipt = self
+                    .take_back(&repository, &row, &applied.receipt)
+                    .await
+                    .map_err(|error| refusal::of_applying(&error))?;
                 let reverted = Applied { receipt, ..applied };
                 let change = TaskChange {
                     status: Some("ready"),
@@ -130,12 +133,8 @@ impl Tasks {
         let (head, checked_out) = repository.head().await?;
         if row.branch.is_none() || row.branch == checked_out {
             if let Some(commit) = repository.find_commit(TRAILER, &trailer(row)).await? {
-                return Ok(Receipt {
-                    branch: checked_out,
-                    base: format!("{commit}^"),
-                    digest: diff.digest.clone(),
-                    commit,
-                });
+                let base = repository.before(&commit).await?;
+                return Ok(Receipt { branch: checked_out, base, digest: diff.digest.clone(), commit });
             }
             return repository.apply(apply).await;
         }
@@ -144,7 +143,7 @@ impl Tasks {
         let from = tip.clone().unwrap_or(head);
         self.aside(repository, &from, async |aside: Repository| {
             if let Some(commit) = aside.find_commit(TRAILER, &trailer(row)).await? {
-                let base = format!("{commit}^");
+                let base = aside.before(&commit).await?;
                 return Ok(Receipt { branch: Some(branch.clone()), base, digest: diff.digest.clone(), commit });
             }
             let receipt = aside.apply(Apply { branch: None, ..apply }).await?;
@@ -164,8 +163,11 @@ impl Tasks {
         let message = format!("Revert \"{}\"\n\nThis reverts commit {}.", title_of(&row.instruction), receipt.commit);
         let (_, checked_out) = repository.head().await?;
         let again = async |at: &Repository| {
-            let found = at.find_commit(REVERTED, &receipt.commit).await?;
-            Ok::<_, ApplyError>(found.map(|commit| Receipt { base: format!("{commit}^"), commit, ..receipt.clone() }))
+            let Some(commit) = at.find_commit(REVERTED, &receipt.commit).await? else {
+                return Ok::<_, ApplyError>(None);
+            };
+            let base = at.before(&commit).await?;
+            Ok(Some(Receipt { base, commit, ..receipt.clone() }))
         };
         if receipt.branch == checked_out {
             return match again(repository).await? {
@@ -272,8 +274,12 @@ fn same(one: &[Selected], other: &[Selected]) -> bool {
     let sorted = |selection: &[Selected]| {
         let mut sorted: Vec<(String, Vec<usize>)> =
             selection.iter().map(|selected| (selected.file.clone(), selected.hunks.clone())).collect();
-        sorted.iter_mut().for_each(|(_, hunks)| hunks.sort_unstable());
+        for (_, hunks) in &mut sorted {
+            hunks.sort_unstable();
+            hunks.dedup();
+        }
         sorted.sort();
+        sorted.dedup();
         sorted
     };
     sorted(one) == sorted(other)

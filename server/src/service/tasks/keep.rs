@@ -26,7 +26,7 @@ pub async fn keep(tasks: Tasks) {
             match tasks.take_up().await {
                 Ok(()) => taken_up = true,
                 Err(error) => {
-                    tracing::warn!(%error, "could not take up the tasks of the server before; will try again")
+                    tracing::warn!(%error, "could not take up the tasks of the server before; will try again");
                 }
             }
         }

@@ -38,7 +38,7 @@ use crate::store::tasks::{self, TaskChange, TaskRow};
 pub use apply::{Applied, Wanted};
 pub use create::NewTask;
 pub use keep::keep;
-pub(super) use refusal::of_reading;
+use refusal::of_reading;
 
 /// Tasks that are listed at once.
 const LISTED: u64 = 200;

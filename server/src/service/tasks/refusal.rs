@@ -6,12 +6,10 @@ use flightdeck_api::support::ApiError;
 use crate::service::repo::{ApplyError, RepoError};
 
 /// Why a repository could not be read.
-pub(in crate::service) fn of_reading(error: &RepoError) -> ApiError {
+pub(super) fn of_reading(error: &RepoError) -> ApiError {
     let code = match error {
         RepoError::BaseUnknown(_) | RepoError::NoCommit => ErrorCode::BaseUnknown,
         RepoError::DiffTooLarge { .. } | RepoError::TooMuch { .. } => ErrorCode::DiffTooLarge,
-        RepoError::OutsideRepository(_) => ErrorCode::DirectoryNotAllowed,
-        RepoError::BranchInvalid(_) => ErrorCode::BranchInvalid,
         RepoError::Git { .. } | RepoError::TimedOut { .. } | RepoError::IndexRefused => ErrorCode::GitFailed,
         RepoError::NoGit(_) | RepoError::Io { .. } => {
             tracing::error!(%error, "git can't be used");
@@ -23,8 +21,8 @@ pub(in crate::service) fn of_reading(error: &RepoError) -> ApiError {
 }
 
 /// Why a change was not put in or taken out.
-pub(super) fn of_applying(error: ApplyError) -> ApiError {
-    let (code, path) = match &error {
+pub(super) fn of_applying(error: &ApplyError) -> ApiError {
+    let (code, path) = match error {
         ApplyError::Conflict { file, hunk, .. } => (ErrorCode::PatchConflict, place(file, *hunk)),
         ApplyError::OtherBranch { .. } => (ErrorCode::PatchConflict, "branch".to_owned()),
         ApplyError::SelectionUnknown { file, hunk } => (ErrorCode::SelectionUnknown, place(file, *hunk)),
@@ -45,8 +43,6 @@ fn place(file: &str, hunk: Option<usize>) -> String {
 const fn path_of(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::BaseUnknown => "base",
-        ErrorCode::DirectoryNotAllowed => "/cwd",
-        ErrorCode::BranchInvalid => "/branch",
         ErrorCode::RepositoryInvalid => "repo",
         _ => "git",
     }

@@ -48,7 +48,6 @@ impl CockpitSocket for CockpitSockets {
             row: Box::new(row),
             reader,
             subscription,
-            tells_synced: false,
             chats: Vec::new(),
             failures: Failures::default(),
         };
@@ -67,8 +66,6 @@ pub(in crate::surface) struct Session {
     row: Box<SessionRow>,
     reader: Reader,
     subscription: Subscription,
-    /// Whether the client has asked for history.
-    tells_synced: bool,
     chats: Vec<Listening>,
     failures: Failures,
 }
@@ -100,7 +97,7 @@ impl Session {
                 let read = SessionEvent::read(&event.event.kind, &event.event.payload);
                 self.tell(read, event.seq, event.event.created_at, out)?;
             }
-            Item::Synced { subscription, seq } if subscription == self.subscription && self.tells_synced => {
+            Item::Synced { subscription, seq } if subscription == self.subscription => {
                 out.send(CockpitServerMessage::Synced(types::CockpitSynced { seq: convert::seq(seq) }));
             }
             Item::Gap { subscription, since, next, reason } if subscription == self.subscription => {
@@ -171,7 +168,6 @@ impl CockpitSession for Session {
         self.reader.unfollow(self.subscription);
         let since = i64::try_from(message.since_seq).unwrap_or(i64::MAX);
         self.subscription = self.reader.follow(&session_stream(self.row.id), Start::After(since));
-        self.tells_synced = true;
         Ok(())
     }
 

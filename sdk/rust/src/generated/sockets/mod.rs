@@ -54,9 +54,9 @@ impl Sockets<'_> {
 
     /// What happens in a session.
     ///
-    /// From the moment the socket is open, it tells what happens in the session: where each task stands, what its
-    /// agent says and asks, patches to be reviewed, and commands that ended. A client says something to an agent with
-    /// `user_message`, and answers its questions with `confirmation`.
+    /// After a `synced` that says where things stand, it tells what happens in the session: where each task stands,
+    /// what its agent says and asks, patches to be reviewed, and commands that ended. A client says something to an
+    /// agent with `user_message`, and answers its questions with `confirmation`.
     ///
     /// What has a `seq` is kept. `subscribe` asks for what happened after a position: those events come first, then
     /// `synced`, then what is live. `output` is live only, and told by the server that runs the agent.
