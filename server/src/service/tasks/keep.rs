@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use flightdeck_api::generated::types::TaskStatus;
 use flightdeck_api::support::ApiError;
 use tokio::sync::broadcast::error::RecvError;
+use uuid::Uuid;
 
-use super::Tasks;
+use super::{Tasks, work_branch};
+use crate::store::sessions;
 use crate::store::tasks::{self, TaskRow};
 
 /// Between two rounds, in milliseconds.
@@ -48,6 +50,7 @@ impl Tasks {
     async fn take_up(&self) -> Result<(), ApiError> {
         let rows = tasks::at_home(self.0.store.reader(), self.0.home).await?;
         let mut kept = HashSet::new();
+        let sessions: HashSet<_> = rows.iter().map(|row| row.session_id).collect();
         for row in rows {
             if self.0.attendants.contains_key(&row.id) {
                 kept.insert(self.worktree(row.id));
@@ -59,7 +62,32 @@ impl Tasks {
                 self.give_up(&row, TaskStatus::Failed, Some(INTERRUPTED.to_owned())).await?;
             }
         }
+        for session_id in sessions {
+            self.sweep_repository(session_id, &kept).await?;
+        }
         self.sweep(&kept).await;
+        Ok(())
+    }
+
+    /// Removes the worktrees that patches were being applied in, with their branches.
+    async fn sweep_repository(&self, session_id: Uuid, kept: &HashSet<PathBuf>) -> Result<(), ApiError> {
+        let Some(session) = sessions::find(self.0.store.reader(), session_id).await? else { return Ok(()) };
+        let Ok(repository) = self.0.sessions.repository(&session).await else { return Ok(()) };
+        // Those of tasks go with their attendants.
+        let mut keep: Vec<PathBuf> = kept.iter().cloned().collect();
+        keep.extend(self.0.attendants.iter().map(|attendant| self.worktree(*attendant.key())));
+        let swept = match repository.sweep(&self.0.limits.folder, &keep).await {
+            Ok(swept) => swept,
+            Err(error) => {
+                tracing::warn!(%session_id, %error, "could not look for worktrees that belong to no task");
+                return Ok(());
+            }
+        };
+        for id in swept.iter().filter_map(|folder| folder.file_name()?.to_str()?.parse().ok()) {
+            if let Err(error) = repository.delete_branch(&work_branch(id)).await {
+                tracing::warn!(%session_id, %error, "could not delete a branch that belongs to no task");
+            }
+        }
         Ok(())
     }
 
@@ -96,7 +124,7 @@ impl Tasks {
         let Ok(mut entries) = tokio::fs::read_dir(&self.0.limits.folder).await else { return };
         while let Ok(Some(entry)) = entries.next_entry().await {
             let path = entry.path();
-            let id = path.file_name().and_then(|name| name.to_str()?.parse::<uuid::Uuid>().ok());
+            let id = path.file_name().and_then(|name| name.to_str()?.parse::<Uuid>().ok());
             if kept.contains(&path) || id.is_none_or(|id| self.0.attendants.contains_key(&id)) {
                 continue;
             }
