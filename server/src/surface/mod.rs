@@ -18,6 +18,7 @@ mod mobile;
 mod pairing;
 mod runs;
 mod stream;
+mod terminal;
 mod workspaces;
 
 use std::sync::Arc;
@@ -117,7 +118,7 @@ pub fn routes(services: Services, sockets: &Sockets) -> impl Endpoint<Output = R
     let hub_socket = sockets.endpoint(api::sockets::hub::HubEndpoint::new(Arc::new(services.hub_sockets())));
     let hub_surface = services.hub_surface();
     let cockpit = Arc::new(services.cockpit());
-    let terminal = cockpit::TerminalSockets(cockpit.clone());
+    let terminal = terminal::TerminalSockets(cockpit.clone());
     let terminal_socket = sockets.endpoint(api::sockets::terminal::TerminalEndpoint::new(Arc::new(terminal)));
     let cockpit_socket = sockets
         .endpoint(api::sockets::cockpit::CockpitEndpoint::new(Arc::new(cockpit::CockpitSockets(cockpit.clone()))));

@@ -1,15 +1,14 @@
-//! The `cockpit` surface: sessions, commands, tasks and patches, and the socket that tells what happens in a session.
+//! The `cockpit` surface: sessions, commands, tasks and patches, and the socket that tells what happens in a session. The
+//! socket of its terminal is a room of its own.
 
 mod address;
 mod frame;
 mod operations;
 mod session;
-mod terminal;
 
 use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_api::support::{ApiError, Context};
 pub(in crate::surface) use session::CockpitSockets;
-pub(in crate::surface) use terminal::TerminalSockets;
 use url::Url;
 use uuid::Uuid;
 
@@ -62,7 +61,7 @@ impl CockpitSurface {
         self.own_session(token, id).await
     }
 
-    async fn own_session(&self, token: &str, id: Uuid) -> Result<SessionRow, ApiError> {
+    pub(in crate::surface) async fn own_session(&self, token: &str, id: Uuid) -> Result<SessionRow, ApiError> {
         if self.session_id(token)? != id {
             return Err(ErrorCode::SessionNotFound.into());
         }

@@ -1,3 +1,5 @@
+//! Which folders can be opened, and what lies in wait in them.
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicBool, Ordering};

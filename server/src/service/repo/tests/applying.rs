@@ -1,3 +1,5 @@
+//! Putting changes in, taking them out, and what a crash leaves.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 

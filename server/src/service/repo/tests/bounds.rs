@@ -1,3 +1,5 @@
+//! What is too large, too slow or too much.
+
 use std::time::{Duration, Instant};
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};

@@ -1,3 +1,5 @@
+//! What has changed, of every kind.
+
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;

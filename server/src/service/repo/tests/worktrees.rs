@@ -1,3 +1,5 @@
+//! Work trees for tasks, and ways in which they are broken.
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 

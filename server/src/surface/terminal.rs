@@ -12,7 +12,7 @@ use flightdeck_api::generated::types::{self, TerminalFrames};
 use flightdeck_api::support::{ApiError, Context, Fault, Outbox, RAW_FRAME, RawSender};
 use uuid::Uuid;
 
-use super::CockpitSurface;
+use super::cockpit::CockpitSurface;
 use crate::auth::bearer;
 use crate::service::terminal::{Ended, Exit, Output, Size, Viewer};
 
