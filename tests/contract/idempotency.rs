@@ -121,7 +121,8 @@ for_each_database! {
             let again = player.server.send(&request).await?.success()?;
             // It is another server at another address, and says where it is.
             let first = first.to_string().replace(&before, player.server.address());
-            ensure!(again.to_string() == first, "{first} became {again}");
+            let again = again.to_string();
+            ensure!(again == first, "{first} became {again}");
             let other = keyed_otherwise(player, operation).await?;
             player.server.send(&other).await?.refused("idempotency_key_reused")?;
             Ok(())
