@@ -10,7 +10,10 @@ mod find;
 mod gist;
 mod install;
 mod pair;
+mod person;
 mod runs;
+mod session;
+mod task;
 mod unpair;
 mod watch;
 
@@ -49,6 +52,9 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Approvals(approvals) => block_on(approvals::run(&scene, approvals.command)),
         Command::Runs(runs) => block_on(runs::run(&scene, runs.command)),
         Command::Chat(chat) => block_on(chat::run(&scene, chat)),
+        Command::Run(run) => block_on(task::run(&scene, run)),
+        Command::Task(task) => block_on(task::take_up(&scene, task.command)),
+        Command::Session(session) => block_on(session::run(&scene, session)),
         Command::Watch(watch) => block_on(watch::run(&scene, watch)),
         Command::Install(install) => install::install(&scene, &install),
         Command::Uninstall(uninstall) => install::uninstall(&scene, &uninstall),

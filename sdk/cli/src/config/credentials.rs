@@ -14,6 +14,9 @@ use super::{Places, create_private_folder, read_private, write_private};
 
 const VERSION: u32 = 1;
 
+/// How many tasks are kept; the oldest are forgotten.
+const KEPT_TASKS: usize = 100;
+
 /// Everything that pairings have given to this machine.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Credentials {
@@ -24,6 +27,20 @@ pub(crate) struct Credentials {
     /// By the server's address.
     #[serde(default)]
     devices: BTreeMap<String, DeviceCredential>,
+    /// Oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tasks: Vec<KeptTask>,
+}
+
+/// A task that was started from here, and the session that it may be applied with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct KeptTask {
+    pub(crate) task_id: Uuid,
+    pub(crate) session_id: Uuid,
+    pub(crate) url: String,
+    #[serde(serialize_with = "expose")]
+    pub(crate) token: Secret,
+    pub(crate) repo: String,
 }
 
 /// Signs for a project's workspace.
@@ -122,6 +139,21 @@ impl Credentials {
         self.devices.insert(server_key(url), device);
     }
 
+    /// The tasks that were started on a server, oldest first.
+    pub(crate) fn tasks<'a>(&'a self, url: &'a str) -> impl Iterator<Item = &'a KeptTask> {
+        self.tasks.iter().filter(move |task| is_same_server(&task.url, url))
+    }
+
+    pub(crate) fn keep_task(&mut self, task: KeptTask) {
+        self.tasks.push(task);
+        let surplus = self.tasks.len().saturating_sub(KEPT_TASKS);
+        self.tasks.drain(..surplus);
+    }
+
+    pub(crate) fn forget_tasks(&mut self, of: impl Fn(&KeptTask) -> bool) {
+        self.tasks.retain(|task| !of(task));
+    }
+
     pub(crate) fn remove_device(&mut self, url: &str) -> Option<DeviceCredential> {
         self.devices.remove(&server_key(url))
     }
@@ -160,6 +192,31 @@ mod tests {
         let credentials = Credentials::read(&places).expect("reads");
         let (_, found) = credentials.for_folder(Path::new("/repo")).expect("is there");
         assert_eq!(found.bridge_secret.expose(), "shh");
+        assert!(!format!("{credentials:?}").contains("shh"));
+    }
+
+    #[test]
+    fn the_newest_tasks_are_kept_for_their_server() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let places = Places::below(folder.path());
+        let task = |number: usize, url: &str| KeptTask {
+            task_id: Uuid::from_u128(number as u128),
+            session_id: Uuid::nil(),
+            url: url.into(),
+            token: "shh".into(),
+            repo: "/repo".into(),
+        };
+        Credentials::change(&places, |credentials| {
+            (0..=KEPT_TASKS).for_each(|number| credentials.keep_task(task(number, "http://a")));
+            credentials.keep_task(task(1_000, "http://b"));
+            credentials.forget_tasks(|task| task.task_id == Uuid::from_u128(7));
+        })
+        .expect("writes");
+        let credentials = Credentials::read(&places).expect("reads");
+        let kept: Vec<_> = credentials.tasks("http://a/").map(|task| task.task_id.as_u128()).collect();
+        assert_eq!((kept.first(), kept.len()), (Some(&2), KEPT_TASKS - 2));
+        assert!(!kept.contains(&7));
+        assert_eq!(credentials.tasks("http://b").next().map(|task| task.token.expose().to_owned()), Some("shh".into()));
         assert!(!format!("{credentials:?}").contains("shh"));
     }
 

@@ -3,7 +3,7 @@
 //! - `places`: the folders and files.
 //! - `private_file`: reading and writing files that nobody else may read.
 //! - `file`: `config.toml`, which the user writes.
-//! - `credentials`: `credentials.json`, which pairing writes.
+//! - `credentials`: `credentials.json`, which pairing and `run` write.
 //! - `companion_token`: what the companion's surface asks for.
 //! - `machine`: the machine's own id.
 //! - `effective`: flag, environment, credential, file and default, put in order.
@@ -17,7 +17,7 @@ mod places;
 mod private_file;
 
 pub(crate) use companion_token::CompanionToken;
-pub(crate) use credentials::{Credentials, DeviceCredential, ProjectCredential};
+pub(crate) use credentials::{Credentials, DeviceCredential, KeptTask, ProjectCredential};
 pub(crate) use effective::{Effective, Flags, Source, connect, connect_paired, connect_signed};
 pub(crate) use file::{CompanionConfig, ConfigFile, Delivery, Gate, HookConfig, WhenUnreachable};
 pub(crate) use machine::machine_id;

@@ -13,12 +13,12 @@ use flightdeck_sdk::types::{
     ChatTurnStatus,
 };
 use flightdeck_sdk::{Client, Error, ErrorCode, Socket};
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::decide;
 use super::show::Show;
 use crate::commands::Scene;
+use crate::commands::person::{Interrupts, lines, next};
 use crate::exit::{Exit, Failure};
 use crate::term;
 
@@ -304,47 +304,4 @@ fn as_json(message: &ChatsServerMessage) -> Result<()> {
     line.insert("type".to_owned(), message.tag().into());
     line.extend(value.as_object().cloned().unwrap_or_default());
     term::say_json_line(&line)
-}
-
-/// Ctrl-C, as often as it comes.
-struct Interrupts(#[cfg(unix)] tokio::signal::unix::Signal);
-
-impl Interrupts {
-    fn new() -> Result<Self> {
-        #[cfg(unix)]
-        return Ok(Self(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?));
-        #[cfg(not(unix))]
-        Ok(Self())
-    }
-
-    async fn next(&mut self) {
-        #[cfg(unix)]
-        if self.0.recv().await.is_none() {
-            std::future::pending::<()>().await;
-        }
-        #[cfg(not(unix))]
-        let _ = tokio::signal::ctrl_c().await;
-    }
-}
-
-/// Lines of the standard input, read beside everything else; they end with the input.
-fn lines() -> mpsc::Receiver<String> {
-    let (teller, lines) = mpsc::channel(16);
-    // A thread, because nothing can end a read of a terminal.
-    std::thread::spawn(move || {
-        for line in std::io::stdin().lines() {
-            let Ok(line) = line else { return };
-            if teller.blocking_send(line).is_err() {
-                return;
-            }
-        }
-    });
-    lines
-}
-
-async fn next(lines: &mut Option<mpsc::Receiver<String>>) -> Option<String> {
-    match lines {
-        Some(lines) => lines.recv().await,
-        None => std::future::pending().await,
-    }
 }
