@@ -23,7 +23,7 @@ impl Machine {
         Ok(Self { folder, url: url.to_owned() })
     }
 
-    fn command(&self, arguments: &[&str]) -> Result<Command> {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = Command::new(program("flightdeck")?);
         command
             .args(arguments)

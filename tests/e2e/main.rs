@@ -10,6 +10,7 @@ mod half_open;
 mod killed;
 mod machine;
 mod replicas;
+mod run_cli;
 mod secrets;
 mod start;
 mod watch_cli;
