@@ -161,6 +161,31 @@ for_each_database! {
         ensure!(tasks.as_array().is_some_and(|tasks| tasks.len() == 1), "{tasks}");
     }
 
+    /// Of one file, one change is left out and the other is committed.
+    async fn hunks_are_chosen_one_by_one(database) {
+        let store = TestDatabase::create(database).await?;
+        let repository = store.repository()?;
+        repository.write("long.txt", (1..=40).map(|number| format!("{number}\n")).collect::<String>())?;
+        repository.commit("Add lines")?;
+        let process = start(&store).await?;
+        let machine = Machine::new(process.url())?;
+        let instruction = "run sed -i -e s/^3$/three/ -e s/^33$/33+/ long.txt";
+        let mut person = Person::starts(&machine, &["run", instruction, "--repo", repository.text()])?;
+        person.sees("to allow it", 1)?;
+        person.types("y\n")?;
+        let shown = person.sees("Apply this change", 1)?;
+        ensure!(shown.contains("long.txt  1/2") && shown.contains("+three") && !shown.contains("+33+"), "{shown}");
+        person.types("n\n")?;
+        let shown = person.sees("Apply this change", 2)?;
+        ensure!(shown.contains("long.txt  2/2") && shown.contains("+33+"), "{shown}");
+        person.types("y\n")?;
+        person.sees("applied: commit", 1)?;
+        ensure!(person.ends().await? == Some(0), "it failed");
+        let lines: Vec<_> = (1..=40).map(|number| if number == 33 { "33+".into() } else { number.to_string() }).collect();
+        ensure!(repository.read("long.txt") == Some(lines.join("\n") + "\n"), "{:?}", repository.read("long.txt"));
+        ensure!(repository.status()?.is_empty(), "{}", repository.status()?);
+    }
+
     async fn ctrl_c_cancels_the_task(database) {
         let store = TestDatabase::create(database).await?;
         let repository = store.repository()?;

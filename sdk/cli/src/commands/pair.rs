@@ -129,7 +129,8 @@ fn show(scene: &Scene, started: &PairingStarted, light: bool) -> Result<()> {
     Ok(())
 }
 
-fn is_loopback(url: &str) -> bool {
+/// Whether only this machine reaches an address.
+pub(super) fn is_loopback(url: &str) -> bool {
     ["//127.", "//localhost", "//[::1]"].iter().any(|host| url.contains(host))
 }
 

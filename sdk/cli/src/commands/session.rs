@@ -22,8 +22,22 @@ pub(super) async fn run(scene: &Scene, arguments: SessionArguments) -> Result<()
         return term::say_json(&session);
     }
     if arguments.qr {
-        term::say(&term::qr_code(&serde_json::to_string(&session)?, arguments.light)?)?;
+        let code = term::qr_code(&serde_json::to_string(&session)?, arguments.light)?;
+        term::say(&code)?;
         term::remark("Whoever scans this may run commands and agents in the repository.");
+        let wide = code.lines().next().unwrap_or_default().chars().count();
+        if term::width().is_some_and(|width| width < wide) {
+            term::remark(&format!(
+                "Note: the code is {wide} columns wide, which this terminal is not; widen it, and run this again."
+            ));
+        }
+        if super::pair::is_loopback(&session.api_base) {
+            term::remark(&format!(
+                "Note: only this machine can reach {}. For a phone, let the server listen to the network (HOST=0.0.0.0), and \
+                 set PUBLIC_BASE_URL or run this with `--url http://<address of this machine>:8787`.",
+                term::line(&session.api_base),
+            ));
+        }
     }
     let id = scene.theme.paint(Colour::Strong, &session.session_id.to_string());
     let ends = term::until(session.expires_at, term::now());

@@ -200,8 +200,13 @@ impl<'a> Follow<'a> {
         self.asked.push_back(id);
         let tool = status.tool_name.as_deref().unwrap_or("the agent");
         let command = status.command.as_deref().unwrap_or_default();
-        self.show.question(id, tool, command, self.person && !self.yes)?;
-        if self.yes { self.confirm(true, None).await } else { Ok(()) }
+        self.show.question(id, tool, command)?;
+        if self.yes {
+            self.show.remark("allowed, because of --yes");
+            return self.confirm(true, None).await;
+        }
+        self.show.how_to_answer(id, self.person);
+        Ok(())
     }
 
     fn fault(&mut self, fault: &CockpitFault) {

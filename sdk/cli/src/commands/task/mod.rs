@@ -181,7 +181,10 @@ async fn ask(
             term::print(&scene.theme.paint(Colour::Accent, &format!("Apply {what} [y,n,a,d,q,?]? ")))?;
             let line = tokio::select! {
                 line = next(lines) => line,
-                () = interrupts.next() => return Ok(None),
+                () = interrupts.next() => {
+                    term::say("")?;
+                    return Ok(None);
+                }
             };
             // Whoever leaves has not said yes.
             let Some(line) = line else { break Answer::Quit };

@@ -49,13 +49,16 @@ impl Show {
         }
     }
 
-    pub(super) fn question(&mut self, id: Uuid, tool: &str, command: &str, person: bool) -> Result<()> {
+    pub(super) fn question(&mut self, id: Uuid, tool: &str, command: &str) -> Result<()> {
         if self.json {
             return Ok(());
         }
         let theme = if self.aside { self.beside } else { self.theme };
         let head = format!("{} asks ({}):", term::line(tool), short(id));
-        self.line(&format!("{}\n{}", theme.paint(Colour::Warning, &head), term::block(command, "  ")))?;
+        self.line(&format!("{}\n{}", theme.paint(Colour::Warning, &head), term::block(command, "  ")))
+    }
+
+    pub(super) fn how_to_answer(&mut self, id: Uuid, person: bool) {
         if person {
             self.remark("y [note] to allow it, n [note] to refuse; or decide on another device");
         } else {
@@ -63,11 +66,11 @@ impl Show {
                 "it waits: `flightdeck approvals approve {id}` or `deny`, or another device, answers"
             ));
         }
-        Ok(())
     }
 
     pub(super) fn output(&mut self, output: &CockpitOutput) -> Result<()> {
-        if self.json {
+        // A tool may say nothing.
+        if self.json || output.content.is_empty() {
             return Ok(());
         }
         let theme = if self.aside { self.beside } else { self.theme };
