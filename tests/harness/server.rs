@@ -97,7 +97,7 @@ pub const COMPANION_TOKEN: &str = "a-test-token-of-the-companion-0123456789abcde
 pub const HUB_SECRET: &str = "a-test-secret-of-the-hub-0123456789abcdef012345";
 
 /// The commands that sessions may run, unless the test says otherwise.
-pub const ALLOWED_COMMANDS: &str = "printf hello,sleep 600,no-such-program,sh,pwd,env,top,vim,false,printf '$(id)'";
+pub const ALLOWED_COMMANDS: &str = "printf hello,cat,sleep 600,no-such-program,sh,pwd,env,top,vim,false,printf '$(id)'";
 
 /// Why a server has a database.
 const UNTIL_ITS_END: &str = "a server has a database until its end";

@@ -33,19 +33,19 @@ for_each_database! {
         let session = Session::open(&server).await?;
         let task = session.ready(&server, "edit hello.txt hello").await?;
         server.send(&session.apply(task, &json!({}))).await?.success()?;
-        let mut socket = server.open(&session.events()).await?;
+        let mut socket = session.listen(&server).await?;
         let before = history(&mut socket, 0).await?;
         let all = seqs(&before);
         ensure!(all.len() >= 5 && all.iter().copied().eq(1..=all.len() as u64), "{before:?}");
         server.restart().await?;
         for since in [0, 1, 3, all.len() as u64] {
-            let mut socket = server.open(&session.events()).await?;
+            let mut socket = session.listen(&server).await?;
             let after = history(&mut socket, since).await?;
             let skipped = usize::try_from(since)?;
             ensure!(after == before[skipped..], "since {since}: {after:?} instead of {:?}", &before[skipped..]);
         }
         // What comes now follows what was there.
-        let mut socket = server.open(&session.events()).await?;
+        let mut socket = session.listen(&server).await?;
         history(&mut socket, all.len() as u64).await?;
         server.send(&session.revert(task)).await?.success()?;
         let next = socket.until("status").await?;
@@ -56,7 +56,7 @@ for_each_database! {
         let server = TestServer::start(database).await?;
         let session = Session::open(&server).await?;
         let first = session.ready(&server, "edit one.txt 1").await?;
-        let mut socket = server.open(&session.events()).await?;
+        let mut socket = session.listen(&server).await?;
         let second = session.task(&server, "edit two.txt 2").await?;
         loop {
             let (_, message) = socket.recv().await?;
@@ -96,7 +96,7 @@ for_each_database! {
         let server = TestServer::start(database).await?;
         let session = Session::open(&server).await?;
         session.ready(&server, "edit hello.txt hello").await?;
-        let mut socket = server.open(&session.events()).await?;
+        let mut socket = session.listen(&server).await?;
         socket.send(&json!({"type": "subscribe", "since_seq": 1_000_000})).await?;
         let gap = socket.until("gap").await?;
         ensure!(gap["since_seq"] == 1_000_000 && gap["next_seq"].as_u64().is_some_and(|next| next < 1_000), "{gap}");
@@ -114,7 +114,7 @@ for_each_database! {
         let gap = server
             .hurry(async {
                 loop {
-                    let mut socket = server.open(&session.events()).await?;
+                    let mut socket = session.listen(&server).await?;
                     socket.send(&json!({"type": "subscribe", "since_seq": 0})).await?;
                     let (name, message) = socket.recv().await?;
                     if name == "gap" {

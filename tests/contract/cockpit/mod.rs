@@ -9,6 +9,7 @@ mod paths;
 mod sessions;
 mod support;
 mod tasks;
+mod terminal;
 mod tokens;
 
 pub(crate) use support::Session;

@@ -60,9 +60,16 @@ impl Session {
         Request::socket(format!("/ws/pty?sessionId={}", self.id)).bearer(&self.token)
     }
 
+    /// Opens the socket that tells what happens in it, and takes its greeting.
+    pub(crate) async fn listen(&self, server: &TestServer) -> Result<RawSocket> {
+        let mut socket = server.open(&self.events()).await?;
+        socket.expect("synced").await?;
+        Ok(socket)
+    }
+
     /// Follows what happens in it, from the beginning.
     pub(crate) async fn follow(&self, server: &TestServer) -> Result<RawSocket> {
-        let mut socket = server.open(&self.events()).await?;
+        let mut socket = self.listen(server).await?;
         socket.send(&json!({"type": "subscribe", "since_seq": 0})).await?;
         socket.until("synced").await?;
         Ok(socket)

@@ -49,19 +49,12 @@ pub(super) async fn register(server: &TestServer) -> Result<Uuid> {
 /// Opens a socket, and takes its greeting.
 pub(super) async fn open(server: &TestServer, socket: &Socket) -> Result<RawSocket> {
     let mut opened = server.open(&request(server, socket).await?).await?;
-    if greets(socket) {
-        opened.recv().await.context("a socket begins with a greeting")?;
-    }
+    opened.recv().await.context("a socket begins with a greeting")?;
     if socket.has_raw(Speaker::Server) {
         // The screen, as it is.
         opened.settle().await?;
     }
     Ok(opened)
-}
-
-/// Whether the server speaks first. In a session, nothing comes before something happens.
-fn greets(socket: &Socket) -> bool {
-    !matches!(socket.name.as_str(), "cockpit" | "terminal")
 }
 
 /// Whether whatever a client says is a message, right or wrong. Elsewhere it may be what is typed.

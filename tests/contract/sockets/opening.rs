@@ -153,6 +153,15 @@ for_each_database! {
             "/ws/events?sessionId=".to_owned(),
             "/ws/events?sessionId=1".to_owned(),
             "/ws/events?sessionId=%00".to_owned(),
+            "/ws/pty".to_owned(),
+            "/ws/pty?sessionId=1".to_owned(),
+            format!("/ws/pty?sessionId={agent_id}&cols=0"),
+            format!("/ws/pty?sessionId={agent_id}&cols=1001"),
+            format!("/ws/pty?sessionId={agent_id}&rows=0"),
+            format!("/ws/pty?sessionId={agent_id}&rows=501"),
+            format!("/ws/pty?sessionId={agent_id}&rows=-1"),
+            format!("/ws/pty?sessionId={agent_id}&cols=wide"),
+            format!("/ws/pty?sessionId={agent_id}&frames=base64"),
         ] {
             let request = Request::socket(&target).bearer(COMPANION_TOKEN);
             server.try_open(&request).await?.refused("invalid_request").context(target)?;

@@ -16,6 +16,9 @@ use flightdeck_sdk::generated::sockets::companion::{
 };
 use flightdeck_sdk::generated::sockets::hub::{HubClientMessage, HubParameters, HubProtocol, HubServerMessage};
 use flightdeck_sdk::generated::sockets::stream::{StreamClientMessage, StreamProtocol, StreamServerMessage};
+use flightdeck_sdk::generated::sockets::terminal::{
+    TerminalClientMessage, TerminalParameters, TerminalProtocol, TerminalServerMessage,
+};
 use flightdeck_sdk::runtime::{
     Ending, ReconnectPolicy, Socket, SocketBuilder, SocketCloseCode, SocketProtocol, Update,
 };
@@ -31,6 +34,8 @@ pub(super) enum Told {
         resumed: bool,
     },
     Message(Value),
+    /// Raw data, cut anywhere.
+    Raw(Vec<u8>),
     Resync(Option<String>),
     /// Not connected any more, or not at all; the SDK tries again.
     Disconnected(Reason),
@@ -56,6 +61,9 @@ pub(super) enum Reason {
 pub(super) trait Peer: Send {
     /// Says something.
     async fn say(&mut self, message: &Value) -> Result<()>;
+
+    /// Sends raw data, on a socket that has it.
+    async fn type_in(&mut self, text: &str) -> Result<()>;
 
     /// What the SDK tells next.
     async fn told(&mut self) -> Result<Told>;
@@ -98,6 +106,21 @@ pub(super) fn connect(
             }
             peer(sockets.companion(&wanted), token)
         }
+        "terminal" => {
+            let session_id = text("sessionId").context("`sessionId` is missing")?.parse()?;
+            let mut wanted = TerminalParameters::new(session_id);
+            if let Some(token) = text("token") {
+                wanted = wanted.with_token(token);
+            }
+            let number = |name: &str| parameters.get(name).and_then(Value::as_u64);
+            if let Some((cols, rows)) = number("cols").zip(number("rows")) {
+                wanted = wanted.with_cols(cols).with_rows(rows);
+            }
+            if let Some(frames) = parameters.get("frames") {
+                wanted = wanted.with_frames(serde_json::from_value(frames.clone())?);
+            }
+            peer(sockets.terminal(&wanted), token)
+        }
         "hub" => {
             let mut wanted = HubParameters::default();
             if let Some(agent_id) = text("agent_id") {
@@ -131,11 +154,21 @@ trait Spoken: SocketProtocol<ClientMessage: Send, ServerMessage: Send> {
     fn heard(message: Self::ServerMessage) -> Result<Value>;
 
     fn tag(message: &Self::ServerMessage) -> Option<String>;
+
+    /// The SDK's message for raw data, if the socket has any.
+    fn typed(_: &str) -> Option<Self::ClientMessage> {
+        None
+    }
+
+    /// The raw data, if the SDK's message is that.
+    fn shown(_: &Self::ServerMessage) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// Lists the messages of a socket, so that a script can use each.
 macro_rules! spoken {
-    ($protocol:ident, $client:ident { $($tag:literal => $said:ident),+ }, $server:ident { $($heard:ident),+ }) => {
+    ($protocol:ident, $client:ident { $($tag:literal => $said:ident),+ }, $server:ident { $($heard:ident),+ } $(, $raw:ident)?) => {
         impl Spoken for $protocol {
             fn said(message: Value) -> Result<$client> {
                 let read = match message["type"].as_str().unwrap_or_default() {
@@ -157,6 +190,19 @@ macro_rules! spoken {
             fn tag(message: &$server) -> Option<String> {
                 message.tag().map(str::to_owned)
             }
+
+            $(
+                fn typed(text: &str) -> Option<$client> {
+                    Some($client::$raw(text.to_owned().into()))
+                }
+
+                fn shown(message: &$server) -> Option<Vec<u8>> {
+                    match message {
+                        $server::$raw(data) => Some(data.to_vec()),
+                        _ => None,
+                    }
+                }
+            )?
         }
     };
 }
@@ -225,6 +271,13 @@ spoken!(
     HubServerMessage { Connected, Ack, Synced, Gap, Ping, Pong, Event, Error }
 );
 
+spoken!(
+    TerminalProtocol,
+    TerminalClientMessage { "resize" => Resize },
+    TerminalServerMessage { Resize, Exit, Error },
+    Raw
+);
+
 struct SdkPeer<P: Spoken> {
     socket: Socket<P>,
 }
@@ -233,6 +286,11 @@ struct SdkPeer<P: Spoken> {
 impl<P: Spoken> Peer for SdkPeer<P> {
     async fn say(&mut self, message: &Value) -> Result<()> {
         let message = P::said(message.clone())?;
+        self.socket.send(message).await.map_err(|error| anyhow!("it was not taken: {error}"))
+    }
+
+    async fn type_in(&mut self, text: &str) -> Result<()> {
+        let message = P::typed(text).context("this socket has no raw data")?;
         self.socket.send(message).await.map_err(|error| anyhow!("it was not taken: {error}"))
     }
 
@@ -257,6 +315,9 @@ fn told<P: Spoken>(update: Update<P>) -> Result<Told> {
     Ok(match update {
         Update::Connected { resumed } => Told::Connected { resumed },
         Update::Message(message) => {
+            if let Some(data) = P::shown(&message) {
+                return Ok(Told::Raw(data));
+            }
             let tag = P::tag(&message);
             let mut value = P::heard(message)?;
             if let (Some(object), Some(tag)) = (value.as_object_mut(), tag) {

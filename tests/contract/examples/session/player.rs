@@ -47,6 +47,8 @@ struct Session {
 struct Client {
     peer: Box<dyn Peer>,
     line: Line,
+    /// The raw data that has come and that no step was about.
+    raw: Vec<u8>,
 }
 
 impl Session {
@@ -57,6 +59,8 @@ impl Session {
                 let message = self.player.names.fill(message)?;
                 self.client(name)?.peer.say(&message).await?;
             }
+            Action::Type(text) => self.client(name)?.peer.type_in(text).await?,
+            Action::Shows(text) => self.shows(name, text).await?,
             Action::Expect(messages) => {
                 self.waits_for_a_sign_of_life = messages.iter().any(is_sign_of_life);
                 self.expect(name, messages).await?;
@@ -113,7 +117,7 @@ impl Session {
         line.lead_to(self.player.server.address());
         let sdk = self.player.server.client_over(&line);
         let peer = peer::connect(&sdk, &self.socket.name, parameters, token.as_deref())?;
-        self.clients.insert(name.to_owned(), Client { peer, line });
+        self.clients.insert(name.to_owned(), Client { peer, line, raw: Vec::new() });
         let Some(code) = refused else { return self.connected(name, false).await };
         match self.told(name).await? {
             Told::Closed(Reason::Refused(with)) | Told::Disconnected(Reason::Refused(with)) if with == code => {
@@ -143,6 +147,8 @@ impl Session {
                 }
             };
             match &told {
+                // Whoever is not asked about it passes it over.
+                Told::Raw(data) => client.raw.extend(data),
                 // They come when they come.
                 Told::Message(message) if !self.waits_for_a_sign_of_life && is_sign_of_life(message) => {}
                 _ => {
@@ -191,6 +197,22 @@ impl Session {
             missing.remove(found);
         }
         Ok(())
+    }
+
+    /// Raw data with this in it comes, or has come.
+    async fn shows(&mut self, name: &str, text: &str) -> Result<()> {
+        let wanted = text.as_bytes();
+        loop {
+            let client = self.client(name)?;
+            if let Some(at) = client.raw.windows(wanted.len()).position(|window| window == wanted) {
+                client.raw.drain(..at + wanted.len());
+                return Ok(());
+            }
+            match client.peer.told().await? {
+                Told::Raw(data) => client.raw.extend(data),
+                other => bail!("{other:?} came after {:?}", String::from_utf8_lossy(&client.raw)),
+            }
+        }
     }
 
     async fn restart(&mut self) -> Result<()> {
@@ -254,6 +276,9 @@ impl Session {
     async fn end(mut self) -> Result<()> {
         for (name, client) in &mut self.clients {
             while let Some(told) = client.peer.told_already().await? {
+                if matches!(told, Told::Raw(_)) {
+                    continue;
+                }
                 let expected = matches!(&told, Told::Message(message) if is_sign_of_life(message));
                 ensure!(expected, "at the end, {name} was told {told:?}");
             }

@@ -37,8 +37,12 @@ pub(super) enum Action {
         refused: Option<String>,
     },
     Send(Value),
+    /// The client types this.
+    Type(String),
     /// These messages come, in whatever order.
     Expect(Vec<Value>),
+    /// This is in the raw data that comes before the next message.
+    Shows(String),
     /// The network goes away under the client, until it `Resumed`.
     Drop,
     /// The server is stopped and started again; clients are without it until they `Resumed`.
@@ -137,6 +141,8 @@ fn scene(value: &Value) -> Result<Scene> {
     let action = match (name.as_str(), content) {
         ("connect", _) => Action::Connect { call: Box::new(call(content)?), refused },
         ("send", Value::Object(_)) => Action::Send(content.clone()),
+        ("send", Value::String(text)) => Action::Type(text.clone()),
+        ("expect", Value::String(text)) => Action::Shows(text.clone()),
         ("expect", Value::Object(_)) => Action::Expect(vec![content.clone()]),
         ("expect", Value::Array(messages)) => Action::Expect(messages.clone()),
         ("drop", Value::Null) => Action::Drop,
@@ -180,7 +186,7 @@ mod tests {
         for wrong in [
             "send: 1",
             "drop: now",
-            "expect: hello",
+            "expect: 1",
             "jump: 1",
             "closed: {}",
             "by: phone\nsend: {}",
