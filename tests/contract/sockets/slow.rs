@@ -12,6 +12,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::development;
+use crate::cockpit::Session;
 use crate::support::happened;
 
 /// As large as an event may be, nearly: a few fill what the operating systems keep for a connection that nobody reads.
@@ -108,12 +109,13 @@ for_each_database! {
     async fn who_reads_nothing_is_told_why(database) {
         let cut_off = |name| async move { cut_off(database, name).await.with_context(|| name.to_owned()) };
         tokio::try_join!(cut_off("stream"), cut_off("companion"), cut_off("hub"), cut_off("chats"))?;
+        tokio::try_join!(cut_off("cockpit"), cut_off("terminal"))?;
     }
 }
 
 /// Has a client that reads nothing cut off, by what others say on the same socket.
 async fn cut_off(database: Kind, name: &str) -> Result<()> {
-    let server = TestServer::with(development(database)).await?;
+    let server = TestServer::with(development(database).set("CMD_ALLOWLIST", "sh loud.sh")).await?;
     let mut slow;
     match name {
         "stream" => {
@@ -140,6 +142,26 @@ async fn cut_off(database: Kind, name: &str) -> Result<()> {
                 talking.send(&json!({"type": "event", "event": {"payload": {"content": text}}})).await?;
                 talking.until("event").await?;
             }
+        }
+        "cockpit" => {
+            let session = Session::open(&server).await?;
+            slow = server.open_narrow(&session.events()).await?;
+            slow.expect("synced").await?;
+            // What the agent says repeats what it is told.
+            let text = "x".repeat(90_000);
+            for _ in 0..80 {
+                session.task(&server, &text).await?;
+            }
+        }
+        "terminal" => {
+            let session = Session::open(&server).await?;
+            session.repository.write("loud.sh", "yes 'as fast as it goes' | head -c 20000000\n")?;
+            slow = server.open_narrow(&session.terminal()).await?;
+            slow.expect("resize").await?;
+            // Somebody who reads is not kept waiting.
+            let mut reading = server.open(&session.terminal()).await?;
+            server.send(&session.run("sh loud.sh")).await?.success()?;
+            reading.until("exit").await?;
         }
         "chats" => {
             let workspace = server.pair().await?;
