@@ -9,6 +9,7 @@ mod companion_cli;
 mod half_open;
 mod killed;
 mod machine;
+mod pty;
 mod replicas;
 mod run_cli;
 mod secrets;

@@ -51,6 +51,26 @@ macro_rules! on_postgres {
     )+};
 }
 
+/// Turns each `async fn name() -> Result<()>` into one test, `name::sqlite`: what has nothing to do with the database.
+#[macro_export]
+macro_rules! on_sqlite {
+    ($($(#[$attribute:meta])* async fn $name:ident() $body:block)+) => {$(
+        $(#[$attribute])*
+        async fn $name() -> anyhow::Result<()> {
+            $body
+            #[allow(unreachable_code, reason = "a body may end with an error")]
+            Ok(())
+        }
+
+        mod $name {
+            #[test]
+            fn sqlite() {
+                $crate::block_on(super::$name());
+            }
+        }
+    )+};
+}
+
 /// Runs a test's body on a runtime of its own.
 ///
 /// # Panics

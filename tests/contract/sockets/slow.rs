@@ -18,7 +18,7 @@ use crate::support::happened;
 /// As large as an event may be, nearly: a few fill what the operating systems keep for a connection that nobody reads.
 const LARGE: usize = 900 * 1024;
 /// More than is kept for a client as it usually is.
-const MANY: i64 = 14;
+const MANY: i64 = 28;
 /// More than is kept for one that keeps hardly anything itself.
 pub(super) const SOME: i64 = 6;
 
