@@ -2,6 +2,7 @@
 //! its examples.
 
 mod apply;
+mod broken;
 mod commands;
 mod diff;
 mod events;

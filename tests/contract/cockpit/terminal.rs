@@ -2,6 +2,7 @@
 //! `e2e::pty`'s.
 
 use anyhow::{Context, Result, ensure};
+use flightdeck_tests::socket::document;
 use flightdeck_tests::{RawSocket, Received, Request, TestOptions, TestServer, for_each_database};
 use serde_json::{Value, json};
 
@@ -115,6 +116,27 @@ for_each_database! {
         socket.send_text("after\r").await?;
         let data = shown(&mut socket, "after\r\nafter\r\n").await?;
         ensure!(!contains(&data, "resize"), "{:?}", String::from_utf8_lossy(&data));
+    }
+
+    async fn one_message_after_the_other_that_is_none_ends_the_terminal_s_socket(database) {
+        let server = TestServer::start(database).await?;
+        let session = Session::open(&server).await?;
+        let (mut socket, _) = open(&server, &session, "").await?;
+        let most = document::socket("terminal").limits.faults_in_a_row;
+        let wrong = json!({"type": "resize", "cols": 0, "rows": 0});
+        // Something in between that is right, and all is forgotten.
+        for _ in 0..2 {
+            for _ in 1..most {
+                socket.send(&wrong).await?;
+                socket.until("error").await?;
+            }
+            socket.send_text("x").await?;
+        }
+        for _ in 0..most {
+            socket.send(&wrong).await?;
+            socket.until("error").await?;
+        }
+        socket.expect_close("too_many_faults").await?;
     }
 
     async fn binary_frames_are_byte_for_byte_and_text_frames_are_text(database) {
