@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use flightdeck_tests::database::TestDatabase;
-use flightdeck_tests::{Repository, ServerProcess, for_each_database};
+use flightdeck_tests::{ServerProcess, for_each_database};
 use pty_process::Size;
 use pty_process::blocking::{Command as PtyCommand, Pty, open};
 use serde_json::Value;
