@@ -55,6 +55,23 @@ pub(super) async fn land(repository: &Repository, landing: Landing) -> Result<Re
     done.await.unwrap_or_else(|error| Err(RepoError::Io { what: "Applying", why: error.to_string() }.into()))
 }
 
+impl Repository {
+    /// Undoes or finishes a change that was cut short. Where none was, nothing is done.
+    ///
+    /// # Errors
+    /// If the repository is busy, or git can't do it.
+    pub async fn settle(&self) -> Result<(), ApplyError> {
+        let repository = self.clone();
+        let done = tokio::spawn(async move {
+            let _turn = locks::turn(repository.git_dir()).await;
+            repository.check()?;
+            let journal = Journal::take(&repository)?;
+            Land { repository: &repository }.recover(&journal).await
+        });
+        done.await.unwrap_or_else(|error| Err(RepoError::Io { what: "Settling", why: error.to_string() }.into()))
+    }
+}
+
 struct Land<'a> {
     repository: &'a Repository,
 }

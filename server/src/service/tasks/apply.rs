@@ -132,6 +132,8 @@ impl Tasks {
         let apply = Apply { patches: diff, select, message, trailers, author, branch: row.branch.clone() };
         let (head, checked_out) = repository.head().await?;
         if row.branch.is_none() || row.branch == checked_out {
+            // The commit of a server that was killed may be there, and what belongs to it not yet.
+            repository.settle().await?;
             if let Some(commit) = repository.find_commit(TRAILER, &trailer(row)).await? {
                 let base = repository.before(&commit).await?;
                 return Ok(Receipt { branch: checked_out, base, digest: diff.digest.clone(), commit });
@@ -170,6 +172,7 @@ impl Tasks {
             Ok(Some(Receipt { base, commit, ..receipt.clone() }))
         };
         if receipt.branch == checked_out {
+            repository.settle().await?;
             return match again(repository).await? {
                 Some(reverted) => Ok(reverted),
                 None => repository.revert(receipt, &message, &trailers).await,

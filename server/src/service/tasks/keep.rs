@@ -69,10 +69,13 @@ impl Tasks {
         Ok(())
     }
 
-    /// Removes the worktrees that patches were being applied in, with their branches.
+    /// Settles what was being applied, and removes the worktrees that this was done in, with their branches.
     async fn sweep_repository(&self, session_id: Uuid, kept: &HashSet<PathBuf>) -> Result<(), ApiError> {
         let Some(session) = sessions::find(self.0.store.reader(), session_id).await? else { return Ok(()) };
         let Ok(repository) = self.0.sessions.repository(&session).await else { return Ok(()) };
+        if let Err(error) = repository.settle().await {
+            tracing::warn!(%session_id, %error, "could not settle a change that was cut short; the next one does");
+        }
         // Those of tasks go with their attendants.
         let mut keep: Vec<PathBuf> = kept.iter().cloned().collect();
         keep.extend(self.0.attendants.iter().map(|attendant| self.worktree(*attendant.key())));
