@@ -18,7 +18,35 @@ struct Exception {
     reason: &'static str,
 }
 
-const EXCEPTIONS: [Exception; 8] = [
+const EXCEPTIONS: [Exception; 12] = [
+    Exception {
+        socket: "cockpit",
+        aspect: Aspect::Close,
+        what: "overloaded",
+        database: None,
+        reason: "only after half a minute in which history can't be read, by real time",
+    },
+    Exception {
+        socket: "terminal",
+        aspect: Aspect::Fault,
+        what: "internal",
+        database: None,
+        reason: "what is typed and resized reaches the terminal without the database",
+    },
+    Exception {
+        socket: "terminal",
+        aspect: Aspect::Close,
+        what: "internal",
+        database: None,
+        reason: "only a handler that panics ends it so",
+    },
+    Exception {
+        socket: "terminal",
+        aspect: Aspect::Close,
+        what: "overloaded",
+        database: None,
+        reason: "nothing that it tells is read from the database",
+    },
     Exception {
         socket: "chats",
         aspect: Aspect::Close,

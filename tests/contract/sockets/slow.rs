@@ -7,6 +7,7 @@ use flightdeck_sdk::generated::sockets::stream::{StreamClientMessage, StreamProt
 use flightdeck_sdk::runtime::{ReconnectPolicy, Update};
 use flightdeck_sdk::types::{BridgeEvent, StreamSubscribe};
 use flightdeck_tests::socket::document;
+use flightdeck_tests::socket::frame::{Frame, PONG};
 use flightdeck_tests::{Kind, PairedWorkspace, Request, TestServer, for_each_database};
 use serde_json::json;
 use uuid::Uuid;
@@ -147,10 +148,13 @@ async fn cut_off(database: Kind, name: &str) -> Result<()> {
             let session = Session::open(&server).await?;
             slow = server.open_narrow(&session.events()).await?;
             slow.expect("synced").await?;
+            session.ready(&server, "edit hello.txt hello").await?;
+            let mut talking = session.follow(&server).await?;
             // What the agent says repeats what it is told.
-            let text = "x".repeat(90_000);
+            let said = json!({"type": "user_message", "content": "x".repeat(90_000)});
             for _ in 0..80 {
-                session.task(&server, &text).await?;
+                talking.send(&said).await?;
+                while talking.until("status").await?["phase"] != "ready" {}
             }
         }
         "terminal" => {
@@ -189,6 +193,16 @@ async fn cut_off(database: Kind, name: &str) -> Result<()> {
             }
         }
     }
-    somebody_is_cut_off(&server).await?;
+    // Somebody who gives signs of life, and so is not silent: where output waits for its reader, that is what differs.
+    let alive = async {
+        while slow.send_frame(&Frame::new(PONG, "")).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        cut_off = somebody_is_cut_off(&server) => cut_off?,
+        () = alive => {}
+    }
     slow.expect_close("slow_reader").await
 }
