@@ -7,6 +7,7 @@ mod commands;
 mod diff;
 mod events;
 mod paths;
+mod saying;
 mod sessions;
 mod support;
 mod tasks;
