@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use flightdeck_tests::{TestServer, for_each_database};
+use flightdeck_tests::{TestOptions, TestServer, for_each_database};
 use serde_json::json;
 
 use super::Session;
@@ -29,7 +29,7 @@ for_each_database! {
     }
 
     async fn an_answer_that_comes_too_late_is_refused(database) {
-        let server = TestServer::start(database).await?;
+        let server = TestServer::with(TestOptions::new(database).set("FLIGHTDECK_APPROVAL_TTL_SECONDS", 60)).await?;
         let session = Session::open(&server).await?;
         let mut socket = session.follow(&server).await?;
         session.task(&server, "write asked.txt x").await?;
