@@ -198,7 +198,7 @@ async fn cut_off(database: Kind, name: &str) -> Result<()> {
         while slow.send_frame(&Frame::new(PONG, "")).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         cut_off = somebody_is_cut_off(&server) => cut_off?,
