@@ -268,6 +268,8 @@ on_sqlite! {
         deck.run(command).await?;
         let (mut count, mut most) = (0_usize, before);
         let (mut last, mut sampled) = (Vec::new(), 0);
+        // A machine that has too much to do reads too slowly now and then, and gets the screen instead.
+        let mut missed = false;
         loop {
             match socket.next().await? {
                 Received::Raw(data) => {
@@ -282,13 +284,13 @@ on_sqlite! {
                     ensure!(exit["code"] == 0, "{exit}");
                     break;
                 }
-                Received::Message("resize", _) => bail!("a screen came in place of {count} bytes and what follows"),
+                Received::Message("resize", _) => missed = true,
                 Received::Message(..) | Received::Ping(_) | Received::Pong(_) => {}
                 end => bail!("{end:?} came after {count} bytes"),
             }
         }
-        ensure!(count == BYTES, "{count} bytes came of {BYTES}");
-        ensure!(last.ends_with(b"0123456789abcde\n"), "{:?}", String::from_utf8_lossy(&last[last.len().saturating_sub(40)..]));
+        ensure!(missed || count == BYTES, "{count} bytes came of {BYTES}");
+        ensure!(missed || last.ends_with(b"0123456789abcde\n"), "{:?}", String::from_utf8_lossy(&last[last.len().saturating_sub(40)..]));
         ensure!(most - before < GROWTH, "the server grew from {before} to {most} bytes");
     }
 

@@ -232,7 +232,10 @@ impl<P: SocketProtocol> Subscriptions<P> {
             Following::Loosely => Verdict::Deliver,
             _ if seq < entry.seq() && !another_log => return Verdict::Deliver,
             _ if seq == entry.seq() && !another_log => Verdict::Deliver,
-            Following::FromPosition { asked, replaces: true } if now < asked + CHANGEOVER => return Verdict::Drop,
+            // Of a socket that has one subscription, the server may have said so before it heard what is asked.
+            Following::FromPosition { asked, replaces } if (replaces || key.is_none()) && now < asked + CHANGEOVER => {
+                return Verdict::Drop;
+            }
             _ => entry.jump(key, seq),
         };
         if !matches!(verdict, Verdict::Jump { .. }) {
