@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::{SessionEvent, Tasks, json, status, work_branch};
 use crate::log::{Item, Reader, ReaderLimits, Start, Work};
 use crate::service::chats::{ChatEvent, Say, chat_stream};
-use crate::service::repo::{Diff, RepoError, Worktree};
+use crate::service::repo::{Diff, RepoError, Repository, Worktree};
 use crate::service::sessions::event::{QuestionEvent, StatusEvent};
+use crate::store::sessions;
 use crate::store::tasks::{self, TaskChange, TaskRow};
 use crate::store::workspaces::Scope;
 
@@ -40,6 +41,10 @@ impl Tasks {
             let left = tasks.attend_until_over(&row, prompt, &over).await;
             tasks.0.attendants.remove(&row.id);
             if matches!(left, Left::Over) {
+                // Something may have been said at the last moment.
+                if let Err(error) = tasks.0.chats.silence(row.chat_id).await {
+                    tracing::warn!(task_id = %row.id, %error, "could not end the agent of a task that is over");
+                }
                 tasks.clear_away(&row).await;
             }
         });
@@ -50,7 +55,9 @@ impl Tasks {
         let followed = async {
             let since = match prompt {
                 Some(prompt) => {
-                    self.begin(row, prompt).await?;
+                    if !self.begin(row, prompt).await? {
+                        return Ok(());
+                    }
                     0
                 }
                 None => self.0.log.extent(&chat_stream(row.chat_id)).await?.map_or(0, |stream| stream.last_seq),
@@ -68,23 +75,24 @@ impl Tasks {
         Left::Over
     }
 
-    /// Makes the worktree, and tells the agent what to do.
-    async fn begin(&self, row: &TaskRow, prompt: String) -> Result<(), ApiError> {
+    /// Makes the worktree, and tells the agent what to do; `false` if nobody wants that any more.
+    async fn begin(&self, row: &TaskRow, prompt: String) -> Result<bool, ApiError> {
         let worktree = self.make_worktree(row).await.map_err(|error| failure(&error))?;
         let base = worktree.base().to_owned();
         let change = TaskChange { status: Some("running"), ..TaskChange::default() };
         let event = SessionEvent::Status(status(row, TaskStatus::Running));
         // What can be read before the agent begins: no patches, against the commit where it starts.
         let none = Diff { base, digest: String::new(), files: Vec::new() };
-        self.keep_patches(row, &["planning"], &none, change, vec![event]).await?;
+        if !self.keep_patches(row, &["planning"], &none, change, vec![event]).await? {
+            // It was given up meanwhile.
+            return Ok(false);
+        }
         let said = self.0.chats.say(&Scope::All, row.chat_id, Say::Message(prompt), None, None).await;
-        said.map(|_| ())
+        said.map(|_| true)
     }
 
     async fn make_worktree(&self, row: &TaskRow) -> Result<Worktree, Failure> {
-        let session = crate::store::sessions::find(self.0.store.reader(), row.session_id).await?;
-        let session = session.ok_or_else(|| ApiError::new(ErrorCode::SessionNotFound))?;
-        let repository = self.0.sessions.repository(&session).await?;
+        let repository = self.repository_of(row).await?;
         let (head, checked_out) = repository.head().await?;
         // A branch that does not exist yet begins where the repository is.
         let base = match &row.branch {
@@ -108,18 +116,14 @@ impl Tasks {
         };
         let mut reader = begin(since);
         loop {
-            let events: Vec<(i64, ChatEvent)> = match reader.next().await {
+            let events: Vec<ChatEvent> = match reader.next().await {
                 Ok(Item::Stored { events, .. }) => {
                     since = events.last().map_or(since, |event| event.seq);
-                    let read = |event: &crate::store::events::EventRow| {
-                        Some((event.seq, ChatEvent::read(&event.kind, &event.payload)?))
-                    };
-                    events.iter().filter_map(read).collect()
+                    events.iter().filter_map(|event| ChatEvent::read(&event.kind, &event.payload)).collect()
                 }
                 Ok(Item::Live { event, .. }) if event.seq > 0 => {
                     since = event.seq;
-                    let read = ChatEvent::read(&event.event.kind, &event.event.payload);
-                    read.map(|read| (event.seq, read)).into_iter().collect()
+                    ChatEvent::read(&event.event.kind, &event.event.payload).into_iter().collect()
                 }
                 Ok(Item::FellBehind) => {
                     reader = begin(since);
@@ -132,7 +136,7 @@ impl Tasks {
                     continue;
                 }
             };
-            for (_, event) in events {
+            for event in events {
                 while let Err(error) = self.note(row, &event).await {
                     if error.code != ErrorCode::Unavailable {
                         return Err(error);
@@ -203,14 +207,19 @@ impl Tasks {
         let patch =
             SessionEvent::Patch { task_id: row.id, count, base: diff.base.clone(), digest: diff.digest.clone() };
         let ready = SessionEvent::Status(status(row, TaskStatus::Ready));
-        self.keep_patches(row, &tasks::UNFINISHED, &diff, change, vec![patch, ready]).await
+        self.keep_patches(row, &tasks::UNFINISHED, &diff, change, vec![patch, ready]).await.map(|_| ())
+    }
+
+    /// The repository that a task is about.
+    async fn repository_of(&self, row: &TaskRow) -> Result<Repository, ApiError> {
+        let session = sessions::find(self.0.store.reader(), row.session_id).await?;
+        let session = session.ok_or_else(|| ApiError::new(ErrorCode::SessionNotFound))?;
+        self.0.sessions.repository(&session).await
     }
 
     async fn changes(&self, row: &TaskRow) -> Result<Diff, Failure> {
         let kept = self.kept_patches(row.id).await?;
-        let session = crate::store::sessions::find(self.0.store.reader(), row.session_id).await?;
-        let session = session.ok_or_else(|| ApiError::new(ErrorCode::SessionNotFound))?;
-        let repository = self.0.sessions.repository(&session).await?;
+        let repository = self.repository_of(row).await?;
         let worktree = repository.open_worktree(&self.worktree(row.id), &work_branch(row.id), &kept.base).await?;
         Ok(worktree.diff().await?)
     }
@@ -222,16 +231,17 @@ impl Tasks {
         diff: &Diff,
         change: TaskChange,
         events: Vec<SessionEvent>,
-    ) -> Result<(), ApiError> {
+    ) -> Result<bool, ApiError> {
         let (id, session_id, now, text) = (row.id, row.session_id, self.0.clock.now(), json(diff));
         let kept = self.0.log.transact(None, move |work: &mut Work<'_>| {
             let (change, events, text) = (change.clone(), events.clone(), text.clone());
             Box::pin(async move {
-                if tasks::change(work.tx().connection(), id, from, change, now).await? {
-                    tasks::keep_patches(work.tx().connection(), id, text).await?;
-                    work.append(events.iter().map(|event| event.of(session_id, now)).collect()).await?;
+                if !tasks::change(work.tx().connection(), id, from, change, now).await? {
+                    return Ok(false);
                 }
-                Ok::<_, ApiError>(())
+                tasks::keep_patches(work.tx().connection(), id, text).await?;
+                work.append(events.iter().map(|event| event.of(session_id, now)).collect()).await?;
+                Ok::<_, ApiError>(true)
             })
         });
         kept.await
@@ -252,12 +262,8 @@ impl Tasks {
 
     pub(super) async fn try_clear_away(&self, row: &TaskRow) -> Result<(), Failure> {
         let folder: PathBuf = self.worktree(row.id);
-        let session = crate::store::sessions::find(self.0.store.reader(), row.session_id).await?;
-        let repository = match session {
-            Some(session) => self.0.sessions.repository(&session).await.ok(),
-            None => None,
-        };
-        if let Some(repository) = repository {
+        // A repository that is gone has no worktrees.
+        if let Ok(repository) = self.repository_of(row).await {
             repository.remove_worktree(&folder).await?;
             repository.delete_branch(&work_branch(row.id)).await?;
         }
