@@ -62,13 +62,26 @@ impl Repository {
         land(self, Landing { change, message, author: request.author, branch: request.branch }).await
     }
 
-    /// The newest of the last 1,000 commits that has this trailer, so that a change that was committed but not written
-    /// down is recognised.
-    pub async fn find_commit(&self, key: &str, value: &str) -> Result<Option<String>, RepoError> {
-        let format = format!("--format=%H %(trailers:key={key},valueonly,unfold,separator=%x1f)");
+    /// The newest of the last 1,000 commits of a branch, or else of what is checked out, that has this trailer, and the
+    /// commit before it: so that a change that was committed but not written down is recognised.
+    ///
+    /// # Errors
+    /// If git can't say.
+    pub async fn find_commit(
+        &self,
+        branch: Option<&str>,
+        key: &str,
+        value: &str,
+    ) -> Result<Option<(String, String)>, RepoError> {
+        let on = match branch {
+            Some(branch) if self.branch_tip(branch).await?.is_none() => return Ok(None),
+            Some(branch) => format!("refs/heads/{branch}"),
+            None => "HEAD".to_owned(),
+        };
+        let format = format!("--format=%H %P %(trailers:key={key},valueonly,unfold,separator=%x1f)");
         let git =
             Git::new(self, "look for a commit").args(["log", "-z", "--no-color", "--no-show-signature", LOOKED_BACK]);
-        let said = git.arg(format).args(["HEAD", "--"]).output().await?;
+        let said = git.arg(format).args([on.as_str(), "--"]).output().await?;
         if !said.ok {
             return if self.head().await == Err(RepoError::NoCommit) {
                 Ok(None)
@@ -77,9 +90,13 @@ impl Repository {
             };
         }
         let text = String::from_utf8_lossy(&said.stdout);
-        let mut commits = text.split('\0').filter_map(|line| line.split_once(' '));
-        let found = commits.find(|(_, values)| values.split('\x1f').any(|one| one.trim() == value));
-        Ok(found.map(|(commit, _)| commit.to_owned()))
+        // One that was made by applying has exactly one commit before it.
+        let commits = text.split('\0').filter_map(|line| {
+            let mut parts = line.splitn(3, ' ');
+            Some((parts.next()?, parts.next()?, parts.next()?))
+        });
+        let mut found = commits.filter(|(_, _, values)| values.split('\x1f').any(|one| one.trim() == value));
+        Ok(found.next().map(|(commit, before, _)| (commit.to_owned(), before.to_owned())))
     }
 }
 

@@ -19,14 +19,6 @@ impl Repository {
         Ok(Some(tip).filter(|tip| said.ok && !tip.is_empty()))
     }
 
-    /// The commit before another.
-    ///
-    /// # Errors
-    /// `BaseUnknown`, if there is none.
-    pub async fn before(&self, commit: &str) -> Result<String, RepoError> {
-        self.commit(&format!("{commit}^")).await
-    }
-
     /// Moves a branch from one commit to another, or makes it there.
     ///
     /// # Errors

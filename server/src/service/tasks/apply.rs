@@ -18,7 +18,7 @@ use crate::service::chats::title_of;
 use crate::service::repo::{Apply, ApplyError, Diff, Receipt, Repository, Selected};
 use crate::service::runs::{self, Milestone};
 use crate::service::sessions::event::StatusEvent;
-use crate::store::sessions::SessionRow;
+use crate::store::sessions::{self, SessionRow};
 use crate::store::tasks::{self, TaskChange, TaskRow};
 use crate::store::turns;
 
@@ -43,6 +43,12 @@ pub struct Applied {
     pub select: Vec<Selected>,
     /// The digest of the task's patches.
     pub digest: String,
+}
+
+/// What is about to be applied. Kept before it is, so that a commit whose receipt was lost is known for what it is.
+#[derive(Debug, Serialize, Deserialize)]
+struct Intended {
+    select: Vec<Selected>,
 }
 
 impl Tasks {
@@ -72,9 +78,26 @@ impl Tasks {
             return Err(ApiError::new(ErrorCode::TaskApplied).detail("/select", "is not what was applied"));
         }
         let repository = self.0.sessions.repository(session).await.map_err(|error| git_failed(&error))?;
-        let receipt =
-            self.commit(&repository, &row, &diff, &wanted).await.map_err(|error| refusal::of_applying(&error))?;
-        let applied = Applied { receipt, select: wanted.select, digest: diff.digest };
+        let refused = |error| refusal::of_applying(&error);
+        let trailer = (TRAILER, trailer(&row));
+        let known = self.find(&repository, row.branch.as_deref(), &trailer, &diff.digest).await.map_err(refused)?;
+        let (receipt, select) = match known {
+            // A server before committed this, and did not live to say so.
+            Some(receipt) => {
+                let intended = row.applied.as_deref().and_then(|text| serde_json::from_str::<Intended>(text).ok());
+                (receipt, intended.map_or_else(Vec::new, |intended| intended.select))
+            }
+            None => {
+                let intended = Intended { select: wanted.select.clone() };
+                let change = TaskChange { applied: Some(Some(json(&intended))), ..TaskChange::default() };
+                if !self.advance(&row, &["ready"], change, Vec::new()).await? {
+                    return Err(not_ready(&self.get(session.id, id).await?));
+                }
+                let receipt = self.commit(&repository, &row, &diff, &wanted, trailer).await.map_err(refused)?;
+                (receipt, wanted.select.clone())
+            }
+        };
+        let applied = Applied { receipt, select, digest: diff.digest };
         let change = TaskChange {
             status: Some("applied"),
             applied: Some(Some(json(&applied))),
@@ -84,7 +107,11 @@ impl Tasks {
         };
         self.record(&row, &["ready"], change, TaskStatus::Applied, ("PATCHES_APPLIED", &applied)).await?;
         self.dismiss(&row).await?;
-        Ok(applied)
+        if same(&applied.select, &wanted.select) {
+            Ok(applied)
+        } else {
+            Err(ApiError::new(ErrorCode::TaskApplied).detail("/select", "is not what was applied"))
+        }
     }
 
     /// Commits the opposite of what was applied. Once that is done, asking again gives the same receipt.
@@ -117,40 +144,46 @@ impl Tasks {
         }
     }
 
+    /// The commit that has a trailer, on the branch that it would be on.
+    async fn find(
+        &self,
+        repository: &Repository,
+        branch: Option<&str>,
+        (key, value): &(&'static str, String),
+        digest: &str,
+    ) -> Result<Option<Receipt>, ApplyError> {
+        let (_, checked_out) = repository.head().await?;
+        let elsewhere = branch.filter(|branch| checked_out.as_deref() != Some(branch));
+        if elsewhere.is_none() {
+            // The commit of a server that was killed may be there, and what belongs to it not yet.
+            repository.settle().await?;
+        }
+        let found = repository.find_commit(elsewhere, key, value).await?;
+        let branch = branch.map_or(checked_out, |branch| Some(branch.to_owned()));
+        Ok(found.map(|(commit, base)| Receipt { commit, branch, base, digest: digest.to_owned() }))
+    }
+
     async fn commit(
         &self,
         repository: &Repository,
         row: &TaskRow,
         diff: &Diff,
         wanted: &Wanted,
+        (key, value): (&'static str, String),
     ) -> Result<Receipt, ApplyError> {
-        let trailers = vec![(TRAILER.to_owned(), trailer(row))];
         let message = wanted.message.clone().unwrap_or_else(|| title_of(&row.instruction));
         let author = self.0.limits.author.as_ref();
         let author = author.map(|author| (author.name.clone(), author.address.clone()));
-        let select = wanted.select.clone();
+        let (select, trailers) = (wanted.select.clone(), vec![(key.to_owned(), value)]);
         let apply = Apply { patches: diff, select, message, trailers, author, branch: row.branch.clone() };
         let (head, checked_out) = repository.head().await?;
-        if row.branch.is_none() || row.branch == checked_out {
-            // The commit of a server that was killed may be there, and what belongs to it not yet.
-            repository.settle().await?;
-            if let Some(commit) = repository.find_commit(TRAILER, &trailer(row)).await? {
-                let base = repository.before(&commit).await?;
-                return Ok(Receipt { branch: checked_out, base, digest: diff.digest.clone(), commit });
-            }
+        let Some(branch) = row.branch.clone().filter(|_| row.branch != checked_out) else {
             return repository.apply(apply).await;
-        }
-        let branch = row.branch.clone().unwrap_or_default();
+        };
         let tip = repository.branch_tip(&branch).await?;
         let from = tip.clone().unwrap_or(head);
-        self.aside(repository, &from, async |aside: Repository| {
-            if let Some(commit) = aside.find_commit(TRAILER, &trailer(row)).await? {
-                let base = aside.before(&commit).await?;
-                return Ok(Receipt { branch: Some(branch.clone()), base, digest: diff.digest.clone(), commit });
-            }
-            let receipt = aside.apply(Apply { branch: None, ..apply }).await?;
-            repository.move_branch(&branch, tip.as_deref(), &receipt.commit).await?;
-            Ok(Receipt { branch: Some(branch.clone()), ..receipt })
+        self.aside(repository, &branch, tip, &from, async |aside: Repository| {
+            aside.apply(Apply { branch: None, ..apply }).await
         })
         .await
     }
@@ -161,52 +194,47 @@ impl Tasks {
         row: &TaskRow,
         receipt: &Receipt,
     ) -> Result<Receipt, ApplyError> {
-        let trailers = [(REVERTED.to_owned(), receipt.commit.clone())];
+        let trailer = (REVERTED, receipt.commit.clone());
+        if let Some(reverted) = self.find(repository, receipt.branch.as_deref(), &trailer, &receipt.digest).await? {
+            return Ok(reverted);
+        }
+        let trailers = [(trailer.0.to_owned(), trailer.1)];
         let message = format!("Revert \"{}\"\n\nThis reverts commit {}.", title_of(&row.instruction), receipt.commit);
         let (_, checked_out) = repository.head().await?;
-        let again = async |at: &Repository| {
-            let Some(commit) = at.find_commit(REVERTED, &receipt.commit).await? else {
-                return Ok::<_, ApplyError>(None);
-            };
-            let base = at.before(&commit).await?;
-            Ok(Some(Receipt { base, commit, ..receipt.clone() }))
-        };
         if receipt.branch == checked_out {
-            repository.settle().await?;
-            return match again(repository).await? {
-                Some(reverted) => Ok(reverted),
-                None => repository.revert(receipt, &message, &trailers).await,
-            };
+            return repository.revert(receipt, &message, &trailers).await;
         }
         let Some(branch) = receipt.branch.clone() else {
             return Err(ApplyError::OtherBranch { expected: "(none)".to_owned(), found: checked_out });
         };
         let gone = || ApplyError::OtherBranch { expected: branch.clone(), found: None };
         let tip = repository.branch_tip(&branch).await?.ok_or_else(gone)?;
-        self.aside(repository, &tip, async |aside: Repository| {
-            if let Some(reverted) = again(&aside).await? {
-                return Ok(reverted);
-            }
-            let reverted = aside.revert(receipt, &message, &trailers).await?;
-            repository.move_branch(&branch, Some(&tip), &reverted.commit).await?;
-            Ok(Receipt { branch: Some(branch.clone()), ..reverted })
+        self.aside(repository, &branch, Some(tip.clone()), &tip, async |aside: Repository| {
+            aside.revert(receipt, &message, &trailers).await
         })
         .await
     }
 
-    /// Does something in a worktree of its own that begins at `from`: what is checked out elsewhere is not touched by that.
-    async fn aside<T>(
+    /// Commits something on a branch that is not checked out: in a worktree of its own, so that nothing else is touched.
+    async fn aside(
         &self,
         repository: &Repository,
+        branch: &str,
+        tip: Option<String>,
         from: &str,
-        work: impl AsyncFnOnce(Repository) -> Result<T, ApplyError>,
-    ) -> Result<T, ApplyError> {
+        work: impl AsyncFnOnce(Repository) -> Result<Receipt, ApplyError>,
+    ) -> Result<Receipt, ApplyError> {
         let id = Uuid::new_v4();
-        let (folder, branch) = (self.worktree(id), work_branch(id));
-        let worktree = repository.add_worktree(&format!("flightdeck-{id}"), &folder, &branch, from).await?;
-        let done = work(worktree.repository().clone()).await;
+        let (folder, own) = (self.worktree(id), work_branch(id));
+        let worktree = repository.add_worktree(&format!("flightdeck-{id}"), &folder, &own, from).await?;
+        let done = async {
+            let receipt = work(worktree.repository().clone()).await?;
+            repository.move_branch(branch, tip.as_deref(), &receipt.commit).await?;
+            Ok(Receipt { branch: Some(branch.to_owned()), ..receipt })
+        };
+        let done = done.await;
         let removed = repository.remove_worktree(&folder).await;
-        let deleted = repository.delete_branch(&branch).await;
+        let deleted = repository.delete_branch(&own).await;
         if let Err(error) = removed.and(deleted) {
             tracing::warn!(%error, "could not remove a worktree; the next start does");
         }
@@ -233,7 +261,7 @@ impl Tasks {
                     return Ok(());
                 }
                 work.append(vec![SessionEvent::Status(event).of(row.session_id, now)]).await?;
-                let session = crate::store::sessions::find(work.tx().connection(), row.session_id).await?;
+                let session = sessions::find(work.tx().connection(), row.session_id).await?;
                 let last = turns::list(work.tx().connection(), row.chat_id, 1).await?.pop();
                 if let (Some(session), Some(turn)) = (session, last) {
                     let commit = &receipt.commit;
