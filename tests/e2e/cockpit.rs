@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use flightdeck_tests::database::TestDatabase;
+use flightdeck_tests::process::running;
 use flightdeck_tests::socket::document;
 use flightdeck_tests::{Kind, RawSocket, Repository, Request, ServerProcess, for_each_database, on_postgres};
 use serde_json::{Value, json};
@@ -86,17 +87,6 @@ async fn start(database: &TestDatabase, commands: &str) -> Result<ServerProcess>
         ("HOME", "/"),
     ];
     ServerProcess::on(database, &settings).await
-}
-
-/// Processes with this word on their command line.
-fn running(mark: &str) -> Vec<u32> {
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    ids.filter(|id: &u32| {
-        let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-        line.split(|byte| *byte == 0).any(|word| word == mark.as_bytes())
-    })
-    .collect()
 }
 
 async fn eventually(what: &str, right: impl Fn() -> Result<Option<String>>) -> Result<()> {

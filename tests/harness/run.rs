@@ -34,27 +34,23 @@ macro_rules! for_each_database {
 /// Turns each `async fn name() -> Result<()>` into one test, `name::postgres`: what only several servers on one database do.
 #[macro_export]
 macro_rules! on_postgres {
-    ($($(#[$attribute:meta])* async fn $name:ident() $body:block)+) => {$(
-        $(#[$attribute])*
-        async fn $name() -> anyhow::Result<()> {
-            $body
-            #[allow(unreachable_code, reason = "a body may end with an error")]
-            Ok(())
-        }
-
-        mod $name {
-            #[test]
-            fn postgres() {
-                $crate::block_on(super::$name());
-            }
-        }
-    )+};
+    ($($tests:tt)+) => { $crate::on_database! { postgres $($tests)+ } };
 }
 
 /// Turns each `async fn name() -> Result<()>` into one test, `name::sqlite`: what has nothing to do with the database.
 #[macro_export]
 macro_rules! on_sqlite {
-    ($($(#[$attribute:meta])* async fn $name:ident() $body:block)+) => {$(
+    ($($tests:tt)+) => { $crate::on_database! { sqlite $($tests)+ } };
+}
+
+/// Turns each `async fn name() -> Result<()>` into one test that bears a database's name.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! on_database {
+    ($database:ident $($(#[$attribute:meta])* async fn $name:ident() $body:block)+) => {
+        $($crate::on_database! { @one $database, $(#[$attribute])* $name $body })+
+    };
+    (@one $database:ident, $(#[$attribute:meta])* $name:ident $body:block) => {
         $(#[$attribute])*
         async fn $name() -> anyhow::Result<()> {
             $body
@@ -64,11 +60,11 @@ macro_rules! on_sqlite {
 
         mod $name {
             #[test]
-            fn sqlite() {
+            fn $database() {
                 $crate::block_on(super::$name());
             }
         }
-    )+};
+    };
 }
 
 /// Runs a test's body on a runtime of its own.

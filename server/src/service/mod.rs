@@ -19,6 +19,7 @@ pub mod repo;
 pub mod runs;
 pub mod sessions;
 pub mod streams;
+mod tagged;
 pub mod tasks;
 pub mod terminal;
 pub mod upkeep;

@@ -12,7 +12,7 @@ use flightdeck_api::generated::types::{self, TerminalFrames};
 use flightdeck_api::support::{ApiError, Context, Fault, Outbox, RAW_FRAME, RawSender};
 use uuid::Uuid;
 
-use super::cockpit::CockpitSurface;
+use super::cockpit::{CockpitSurface, frame};
 use crate::auth::bearer;
 use crate::service::terminal::{Ended, Exit, Output, Size, Viewer};
 
@@ -71,24 +71,13 @@ impl TerminalSession for Session {
 
     async fn raw(&mut self, data: Bytes, out: &mut Out) -> Result<(), CloseCode> {
         if self.viewer.write(&data).is_err() {
-            out.send(TerminalServerMessage::Error(types::TerminalFault {
-                message: ErrorCode::InputFull.message().to_owned(),
-                code: Some(ErrorCode::InputFull.as_str().to_owned()),
-                action: Some(ErrorCode::InputFull.action().to_owned()),
-                path: None,
-            }));
+            out.send(TerminalServerMessage::Error(frame::refusal(ErrorCode::InputFull)));
         }
         Ok(())
     }
 
     async fn faulty(&mut self, fault: Fault, out: &mut Out) -> Result<(), CloseCode> {
-        let Fault { kind, path, message, .. } = fault;
-        out.send(TerminalServerMessage::Error(types::TerminalFault {
-            message,
-            code: Some(kind.code().as_str().to_owned()),
-            action: Some(kind.code().action().to_owned()),
-            path: Some(path).filter(|path| !path.is_empty()),
-        }));
+        out.send(TerminalServerMessage::Error(frame::faulty(fault)));
         Ok(())
     }
 

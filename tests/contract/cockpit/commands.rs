@@ -3,22 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use flightdeck_tests::process::running;
 use flightdeck_tests::{TestOptions, TestServer, for_each_database};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::Session;
-
-/// Processes whose command line has this in it.
-fn running(mark: &str) -> Vec<u32> {
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    ids.filter(|id: &u32| {
-        let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-        line.split(|byte| *byte == 0).any(|word| word == mark.as_bytes())
-    })
-    .collect()
-}
 
 async fn until_running(mark: &str, wanted: usize) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(20);

@@ -32,7 +32,7 @@ fn the_messages_are_what_the_spec_says() -> Result<()> {
         ChatToolResult ChatToolUse ChatTurnChanged ChatTurnStatus ChatUnsubscribe ChatUserMessage PlanEntry PlanStatus
         CockpitConfirmation CockpitExit CockpitFault CockpitGap CockpitOutput CockpitPatch CockpitPing CockpitPong
         CockpitStatus CockpitSubscribe CockpitSynced CockpitUserMessage OutputKind TaskStatus
-        TerminalExit TerminalFault TerminalFrames TerminalResize
+        TerminalExit TerminalFrames TerminalResize
         TokenUsage CompanionCommand CompanionCommandName CompanionEvents
         CompanionFault CompanionGap CompanionHeartbeat CompanionHello CompanionLive CompanionPublish CompanionRole
         CompanionSubscribe GapReason HubAck HubAcknowledge HubAuth HubConnected HubEvent HubEventName HubFault HubGap

@@ -174,7 +174,7 @@ pub enum TerminalServerMessage {
     Exit(types::TerminalExit),
     /// A message was refused. The connection stays.
     #[serde(rename = "error")]
-    Error(types::TerminalFault),
+    Error(types::CockpitFault),
 }
 
 impl ServerMessage for TerminalServerMessage {

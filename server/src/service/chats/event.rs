@@ -8,6 +8,7 @@ use flightdeck_api::support::JsonObject;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::service::tagged;
 use crate::store::events::NewEvent;
 
 /// The stream of a chat.
@@ -118,24 +119,13 @@ pub struct PlanStep {
 impl ChatEvent {
     /// As an event of the chat's stream.
     pub(super) fn of(&self, chat_id: Uuid, now: i64) -> NewEvent {
-        let (kind, payload) = match serde_json::to_value(self) {
-            Ok(serde_json::Value::Object(mut parts)) => (parts.remove("kind"), parts.remove("payload")),
-            _ => unreachable!("texts, numbers and ids become JSON"),
-        };
-        NewEvent {
-            stream: chat_stream(chat_id),
-            id: Uuid::now_v7(),
-            kind: kind.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned(),
-            created_at: now,
-            happened_at: None,
-            payload: payload.unwrap_or_default().to_string(),
-        }
+        tagged::write(self, chat_stream(chat_id), now)
     }
 
     /// Reads an event of a chat's stream; `None` for one that this version does not know.
     #[must_use]
     pub fn read(kind: &str, payload: &str) -> Option<Self> {
-        serde_json::from_str(&format!(r#"{{"kind":{kind:?},"payload":{payload}}}"#)).ok()
+        tagged::read(kind, payload)
     }
 }
 

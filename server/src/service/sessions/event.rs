@@ -6,6 +6,7 @@ use flightdeck_api::generated::types::TaskStatus;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::service::tagged;
 use crate::store::events::NewEvent;
 
 /// The stream of a session.
@@ -56,24 +57,13 @@ pub struct QuestionEvent {
 impl SessionEvent {
     /// As an event of the session's stream.
     pub(in crate::service) fn of(&self, session_id: Uuid, now: i64) -> NewEvent {
-        let (kind, payload) = match serde_json::to_value(self) {
-            Ok(serde_json::Value::Object(mut parts)) => (parts.remove("kind"), parts.remove("payload")),
-            _ => unreachable!("texts, numbers and ids become JSON"),
-        };
-        NewEvent {
-            stream: session_stream(session_id),
-            id: Uuid::now_v7(),
-            kind: kind.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned(),
-            created_at: now,
-            happened_at: None,
-            payload: payload.unwrap_or_default().to_string(),
-        }
+        tagged::write(self, session_stream(session_id), now)
     }
 
     /// Reads an event of a session's stream; `None` for one that this version does not know.
     #[must_use]
     pub fn read(kind: &str, payload: &str) -> Option<Self> {
-        serde_json::from_str(&format!(r#"{{"kind":{kind:?},"payload":{payload}}}"#)).ok()
+        tagged::read(kind, payload)
     }
 }
 

@@ -1,8 +1,9 @@
 //! What happens in a session, and what an agent does in a task's chat, as messages of the socket.
 
+use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_api::generated::sockets::cockpit::CockpitServerMessage;
 use flightdeck_api::generated::types::{self, OutputKind};
-use flightdeck_api::support::Timestamp;
+use flightdeck_api::support::{Fault, Timestamp};
 use uuid::Uuid;
 
 use crate::service::chats::ChatEvent;
@@ -55,4 +56,20 @@ pub(super) fn output(task_id: Uuid, event: ChatEvent) -> Option<CockpitServerMes
         _ => return None,
     };
     Some(CockpitServerMessage::Output(types::CockpitOutput { task_id, kind, content }))
+}
+
+/// What a client is told of a message that is none.
+pub(in crate::surface) fn faulty(fault: Fault) -> types::CockpitFault {
+    let Fault { kind, path, message, .. } = fault;
+    types::CockpitFault { message, path: Some(path).filter(|path| !path.is_empty()), ..refusal(kind.code()) }
+}
+
+/// What a client is told of a message that is refused.
+pub(in crate::surface) fn refusal(code: ErrorCode) -> types::CockpitFault {
+    types::CockpitFault {
+        message: code.message().to_owned(),
+        code: Some(code.as_str().to_owned()),
+        action: Some(code.action().to_owned()),
+        path: None,
+    }
 }

@@ -2,7 +2,7 @@
 //! socket of its terminal is a room of its own.
 
 mod address;
-mod frame;
+pub(in crate::surface) mod frame;
 mod operations;
 mod session;
 

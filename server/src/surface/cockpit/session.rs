@@ -188,13 +188,7 @@ impl CockpitSession for Session {
     }
 
     async fn faulty(&mut self, fault: Fault, out: &mut Out) -> Result<(), CloseCode> {
-        let Fault { kind, path, message, .. } = fault;
-        out.send(CockpitServerMessage::Error(types::CockpitFault {
-            message,
-            code: Some(kind.code().as_str().to_owned()),
-            action: Some(kind.code().action().to_owned()),
-            path: Some(path).filter(|path| !path.is_empty()),
-        }));
+        out.send(CockpitServerMessage::Error(frame::faulty(fault)));
         Ok(())
     }
 
@@ -227,11 +221,7 @@ impl CockpitSession for Session {
 fn refuse(error: ApiError, out: &mut Out) -> Result<(), CloseCode> {
     let declared = COCKPIT.faults.contains(&error.code);
     let error = if declared { error } else { ErrorCode::Internal.into() };
-    out.send(CockpitServerMessage::Error(types::CockpitFault {
-        message: error.message,
-        code: Some(error.code.as_str().to_owned()),
-        action: Some(error.code.action().to_owned()),
-        path: None,
-    }));
+    let told = types::CockpitFault { message: error.message, ..frame::refusal(error.code) };
+    out.send(CockpitServerMessage::Error(told));
     Ok(())
 }

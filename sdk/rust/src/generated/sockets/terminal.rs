@@ -63,7 +63,7 @@ pub enum TerminalServerMessage {
     /// The command that ran in the terminal has ended. The terminal stays for the next one.
     Exit(types::TerminalExit),
     /// A message was refused. The connection stays.
-    Error(types::TerminalFault),
+    Error(types::CockpitFault),
     /// Raw data, cut anywhere.
     ///
     /// What the command prints, byte by byte; first, and after output that the client was too slow for, what makes an

@@ -19,7 +19,7 @@ async fn some_of_it_is_committed_and_the_rest_is_not() {
     assert_eq!(place.git(&["status", "--porcelain"]), "");
     assert_eq!(place.git(&["log", "-1", "--format=%B"]).trim(), "Applied\n\nFlightdeck-Task: one");
     let found = place.repository().find_commit(None, "Flightdeck-Task", "one").await;
-    assert_eq!(found, Ok(Some(receipt.commit.clone())));
+    assert_eq!(found, Ok(Some((receipt.commit.clone(), receipt.base.clone()))));
     assert_eq!(place.repository().find_commit(None, "Flightdeck-Task", "on").await, Ok(None));
     // The rest goes on top of it.
     let asked = Apply { select: [only("kept.txt", &[0]), only("new/file.txt", &[])].concat(), ..request(&diff) };
