@@ -132,7 +132,6 @@ fn exited(exit: Exit) -> types::TerminalExit {
     types::TerminalExit {
         code: code.into(),
         duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-        command_id: None,
         reason: Some(why).filter(|why| *why != Ended::ByItself).map(|why| why.to_string()),
     }
 }

@@ -13,7 +13,7 @@ async fn some_of_it_is_committed_and_the_rest_is_not() {
     let base = place.git(&["rev-parse", "HEAD"]);
     let asked = Apply { select: only("kept.txt", &[1]), branch: Some("main".to_owned()), ..request(&diff) };
     let receipt = applied(&place, asked).await.expect("applied");
-    assert_eq!((receipt.base, receipt.branch.as_deref()), (base, Some("main")));
+    assert_eq!((receipt.base.clone(), receipt.branch.as_deref()), (base, Some("main")));
     assert_eq!(receipt.commit, place.git(&["rev-parse", "HEAD"]));
     assert_eq!(place.read("kept.txt"), numbered(1..=60).replace("line 50\n", "line fifty\n"));
     assert_eq!(place.git(&["status", "--porcelain"]), "");
