@@ -10,6 +10,8 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, pidfd_open, prlimit};
 use rustix::termios::{Winsize, tcsetwinsize};
 
+use tokio::signal::unix::SignalKind;
+
 use super::{Command, RunError, Size};
 use crate::service::agents::process;
 
@@ -26,6 +28,21 @@ pub(super) struct Started {
     pub(super) leader: Pid,
     /// Readable when the program has exited.
     pub(super) exited: OwnedFd,
+}
+
+/// Lets commands be interrupted though this process was started to ignore that, by `nohup` or in the background of a script:
+/// what is ignored stays so in every program that is started, while what is handled becomes as usual. Must be called on a
+/// runtime. This process goes on as before.
+pub(super) fn heed_signals() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    for kind in [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::quit()] {
+        if ignored >> (kind.as_raw_value() - 1) & 1 == 1 {
+            // It stays handled when this is dropped.
+            let _ = tokio::signal::unix::signal(kind);
+        }
+    }
 }
 
 /// Starts a command in the folder `cwd`, with a variable more in its environment; returns it and the terminal's other end, which

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::{OnDisconnect, RunError, Terminal};
+use super::{OnDisconnect, RunError, Terminal, pty};
 use crate::clock::Clock;
 use crate::service::agents::process::Supervisor;
 
@@ -32,6 +32,7 @@ impl fmt::Debug for Parts {
 impl Terminals {
     #[must_use]
     pub fn new(supervisor: Supervisor, clock: Arc<dyn Clock>, on_disconnect: OnDisconnect) -> Self {
+        pty::heed_signals();
         Self(Arc::new(Parts { supervisor, clock, on_disconnect, open: Mutex::new(Some(HashMap::new())) }))
     }
 
