@@ -15,6 +15,7 @@ mod idempotency;
 pub mod paging;
 pub mod pairing;
 pub mod patience;
+mod programs;
 pub mod repo;
 pub mod runs;
 pub mod sessions;

@@ -1,5 +1,7 @@
 //! The authored documents, and Swagger UI over that of HTTP, offline.
 
+use std::sync::LazyLock;
+
 use flightdeck_api::{ASYNCAPI, OPENAPI};
 use poem::http::{HeaderValue, header};
 use poem::{EndpointExt, Route, endpoint::make_sync};
@@ -8,11 +10,12 @@ use poem_openapi::OpenApiService;
 
 /// Adds `/openapi.json`, `/asyncapi.json` and `/docs`.
 pub(super) fn routes(route: Route) -> Route {
-    let page: &'static str = Box::leak(page().into_boxed_str());
+    // The same for every server of this process, and large.
+    static PAGE: LazyLock<String> = LazyLock::new(page);
     route
         .at("/openapi.json", make_sync(|_| answer(OPENAPI, "application/json")))
         .at("/asyncapi.json", make_sync(|_| answer(ASYNCAPI, "application/json")))
-        .at("/docs", make_sync(move |_| answer(page, "text/html; charset=utf-8")).map_to_response())
+        .at("/docs", make_sync(|_| answer(PAGE.as_str(), "text/html; charset=utf-8")).map_to_response())
 }
 
 fn answer(text: &'static str, content_type: &'static str) -> Response {

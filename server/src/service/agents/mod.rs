@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::programs;
 use process::Supervisor;
 
 pub use agent::{Agent, AgentError, Setup};
@@ -109,12 +110,10 @@ impl Agents {
 
 /// Why a program can't be run, if it can't.
 fn missing(program: &str) -> Option<String> {
-    let is_program = |path: &Path| path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
     let found = if program.contains('/') {
-        is_program(Path::new(program))
+        programs::is_program(Path::new(program))
     } else {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(AsRef::<OsStr>::as_ref(&path)).any(|folder| is_program(&folder.join(program)))
+        programs::find(OsStr::new(program), std::env::var_os("PATH").as_deref()).is_some()
     };
     (!found).then(|| format!("There is no program `{program}` on the server's machine; install it there."))
 }

@@ -2,7 +2,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
@@ -10,6 +12,7 @@ use tokio::process::Command;
 
 use super::Repository;
 use super::error::RepoError;
+use crate::service::programs;
 
 /// How much git may say.
 pub(super) const MAX_OUTPUT: usize = 32 * 1024 * 1024;
@@ -200,7 +203,7 @@ impl<'a> Git<'a> {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new("git");
+        let mut command = Command::new(program());
         command.env_clear().envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?)))).envs(SET);
         command.arg("--no-pager").arg("--git-dir").arg(self.repository.git_dir()).arg("--work-tree");
         command.arg(if self.whole_path { self.repository.path().as_os_str() } else { OsStr::new(".") });
@@ -216,6 +219,17 @@ impl<'a> Git<'a> {
         };
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
         command
+    }
+}
+
+/// Git, by its whole path: a bare name beside an environment of its own would cost a copy of this process for each start.
+fn program() -> &'static OsStr {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let found = || programs::find(OsStr::new("git"), std::env::var_os("PATH").as_deref());
+    match PROGRAM.get() {
+        Some(program) => program.as_os_str(),
+        // One that is installed later is found then.
+        None => found().map_or(OsStr::new("git"), |program| PROGRAM.get_or_init(|| program).as_os_str()),
     }
 }
 

@@ -10,6 +10,8 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{Access, FileType, Mode, OFlags, ResolveFlags};
 use thiserror::Error;
 
+use crate::service::programs;
+
 /// The longest command that is read.
 const LONGEST: usize = 8 << 10;
 
@@ -88,14 +90,12 @@ impl Command {
     pub(super) fn locate(&self, path: Option<&OsStr>, cwd: BorrowedFd<'_>) -> Option<PathBuf> {
         let program = Path::new(self.program());
         if program.is_absolute() {
-            return is_program(program).then(|| program.to_owned());
+            return programs::is_program(program).then(|| program.to_owned());
         }
         if self.program().contains('/') {
             return is_beneath(program, cwd).then(|| dotted(program));
         }
-        // An empty or relative folder of the path would be one of the repository's.
-        let folders = std::env::split_paths(path?).filter(|folder| folder.is_absolute()).collect::<Vec<_>>();
-        folders.into_iter().map(|folder| folder.join(program)).find(|candidate| is_program(candidate))
+        programs::find(program.as_os_str(), path)
     }
 }
 
@@ -120,10 +120,6 @@ fn words(text: &str) -> Result<Vec<String>, Refused> {
         Some("") => Err(Refused::Empty),
         Some(_) => Ok(words),
     }
-}
-
-fn is_program(path: &Path) -> bool {
-    path.is_file() && rustix::fs::access(path, Access::EXEC_OK).is_ok()
 }
 
 /// Whether there is a program in the folder or below, on no way that leads out of it.
