@@ -71,7 +71,8 @@ fn tables() -> Vec<TableCreateStatement> {
             .col(big_integer("updated_at"))
             .col(big_integer_null("ended_at"))
             .col(big_integer_null("patch_count"))
-            // The receipt of what was applied, and of what took it back; JSON.
+            // What is about to be applied, the receipt of what was, and of what took it back; JSON.
+            .col(text_null("intended"))
             .col(text_null("applied"))
             .col(text_null("reverted"))
             .foreign_key(ForeignKey::create().from("tasks", "session_id").to("sessions", "id"))
@@ -99,6 +100,7 @@ fn indexes() -> Vec<IndexCreateStatement> {
         index("sessions", "sessions_by_end", &["ended_at", "expires_at"]),
         index("tasks", "tasks_by_session", &["session_id", "created_at"]),
         index("tasks", "tasks_by_chat", &["chat_id"]),
-        index("tasks", "tasks_by_home", &["home", "status"]),
+        index("tasks", "tasks_by_worktree", &["home", "has_worktree"]),
+        index("tasks", "tasks_by_status", &["home", "status"]),
     ]
 }

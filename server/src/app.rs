@@ -10,7 +10,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
-use uuid::Uuid;
 
 use crate::auth::{Authority, HubTokens, Keys, NONCES_KEPT, Nonces, Seal, SessionTokens};
 use crate::bus::{Bus, Proof};
@@ -27,7 +26,7 @@ use crate::service::chats::{self, Chats};
 use crate::service::commands::{self, Commands};
 use crate::service::companion::{self, Companion};
 use crate::service::devices::Devices;
-use crate::service::home;
+use crate::service::home::Home;
 use crate::service::hub::{self, Hub};
 use crate::service::pairing::Pairing;
 use crate::service::patience::Patience;
@@ -62,6 +61,7 @@ pub struct Running {
     chats: Chats,
     tasks: Tasks,
     commands: Commands,
+    home: Home,
     hub: Hub,
     bridge: JoinHandle<()>,
     upkeep: Vec<JoinHandle<()>>,
@@ -146,7 +146,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
             idle: Duration::from_secs(config.agent_idle_seconds),
             silence: Duration::from_secs(config.agent_silence_seconds),
         },
-        home,
+        home: home.id,
     });
     let sessions = Sessions::new(sessions::Foundation {
         store: store.clone(),
@@ -164,11 +164,11 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         chats: chats.clone(),
         approvals: approvals.clone(),
         limits: tasks::Limits {
-            folder: config.data_dir.join("worktrees"),
+            folder: home.folder.join("worktrees"),
             open: config.session_tasks,
             author: config.commit_author.clone(),
         },
-        home,
+        home: home.id,
     });
     let commands = Commands::new(
         log.clone(),
@@ -261,6 +261,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         chats,
         tasks,
         commands,
+        home,
         hub,
         bridge,
         upkeep,
@@ -322,6 +323,7 @@ impl Running {
         if tokio::time::timeout(self.patience, self.writer).await.is_err() {
             tracing::warn!("the log's writer did not end in time");
         }
+        drop(self.home);
         // A connection that hangs must not keep the process.
         let _ = tokio::time::timeout(self.patience, self.store.close()).await;
     }
@@ -339,9 +341,9 @@ const fn on_disconnect(config: &Config) -> OnDisconnect {
     }
 }
 
-/// Names this machine. Where no session can be, nothing needs a name that lasts.
-fn home(config: &Config) -> anyhow::Result<Uuid> {
-    if config.repo_allowlist.is_empty() { Ok(Uuid::new_v4()) } else { home::open(&config.data_dir) }
+/// Where no session can be, nothing needs a home that lasts.
+fn home(config: &Config) -> anyhow::Result<Home> {
+    if config.repo_allowlist.is_empty() { Ok(Home::none(&config.data_dir)) } else { Home::open(&config.data_dir) }
 }
 
 fn agents(config: &Config) -> Agents {

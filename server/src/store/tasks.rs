@@ -1,11 +1,14 @@
 //! Tasks of agents, and what they change.
 
-use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, JoinType, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, RelationDef,
+};
 use uuid::Uuid;
 
 use super::StoreError;
-use super::entity::{task, task_patch};
+use super::entity::{session, task, task_patch};
 
 pub use super::entity::task::Model as TaskRow;
 
@@ -78,15 +81,85 @@ pub async fn at_home<C: ConnectionTrait>(connection: &C, home: Uuid) -> Result<V
         .await?)
 }
 
+/// The same, of tasks that can't go on, and all tasks of this home that could though their session is over.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn left_over<C: ConnectionTrait>(connection: &C, home: Uuid) -> Result<Vec<TaskRow>, StoreError> {
+    let is_open = task::Column::Status.is_in(OPEN);
+    let is_left = Condition::all().add(task::Column::HasWorktree.eq(true)).add(is_open.clone().not());
+    let is_abandoned = Condition::all().add(session::Column::EndedAt.is_not_null()).add(is_open);
+    Ok(task::Entity::find()
+        .join(JoinType::InnerJoin, of_session())
+        .filter(task::Column::Home.eq(home))
+        .filter(Condition::any().add(is_left).add(is_abandoned))
+        .all(connection)
+        .await?)
+}
+
+/// The tasks of this home whose agents work, or should.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn unfinished<C: ConnectionTrait>(connection: &C, home: Uuid) -> Result<Vec<Uuid>, StoreError> {
+    Ok(task::Entity::find()
+        .select_only()
+        .column(task::Column::Id)
+        .filter(task::Column::Home.eq(home))
+        .filter(task::Column::Status.is_in(UNFINISHED))
+        .into_tuple()
+        .all(connection)
+        .await?)
+}
+
+/// The repositories that tasks of this home were ever applied to, or may be.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn repositories<C: ConnectionTrait>(connection: &C, home: Uuid) -> Result<Vec<String>, StoreError> {
+    let was_ready = task::Column::Status.is_in(["ready", "applied"]);
+    Ok(task::Entity::find()
+        .select_only()
+        .column(session::Column::Repo)
+        .distinct()
+        .join(JoinType::InnerJoin, of_session())
+        .filter(task::Column::Home.eq(home))
+        .filter(Condition::any().add(was_ready).add(task::Column::HasWorktree.eq(true)))
+        .into_tuple()
+        .all(connection)
+        .await?)
+}
+
+/// The ids and chats of a session's tasks whose agents can be heard.
+///
+/// # Errors
+/// If the database can't be reached.
+pub async fn audible<C: ConnectionTrait>(connection: &C, session: Uuid) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
+    Ok(task::Entity::find()
+        .select_only()
+        .column(task::Column::Id)
+        .column(task::Column::ChatId)
+        .filter(task::Column::SessionId.eq(session))
+        .filter(task::Column::HasWorktree.eq(true))
+        .filter(task::Column::Status.is_in(OPEN))
+        .into_tuple()
+        .all(connection)
+        .await?)
+}
+
+fn of_session() -> RelationDef {
+    task::Entity::belongs_to(session::Entity).from(task::Column::SessionId).to(session::Column::Id).into()
+}
+
 /// What changes about a task; what is absent stays.
 #[derive(Debug, Clone, Default)]
 pub struct TaskChange {
     pub status: Option<&'static str>,
-    pub branch: Option<String>,
     pub error: Option<Option<String>>,
     pub has_worktree: Option<bool>,
     pub ended_at: Option<Option<i64>>,
     pub patch_count: Option<i64>,
+    pub intended: Option<String>,
     pub applied: Option<Option<String>>,
     pub reverted: Option<Option<String>>,
 }
@@ -103,14 +176,14 @@ pub async fn change<C: ConnectionTrait>(
     now: i64,
 ) -> Result<bool, StoreError> {
     use task::Column;
-    let TaskChange { status, branch, error, has_worktree, ended_at, patch_count, applied, reverted } = change;
+    let TaskChange { status, error, has_worktree, ended_at, patch_count, intended, applied, reverted } = change;
     let values = [
         (Column::Status, status.map(Expr::value)),
-        (Column::Branch, branch.map(Expr::value)),
         (Column::Error, error.map(Expr::value)),
         (Column::HasWorktree, has_worktree.map(Expr::value)),
         (Column::EndedAt, ended_at.map(Expr::value)),
         (Column::PatchCount, patch_count.map(Expr::value)),
+        (Column::Intended, intended.map(Expr::value)),
         (Column::Applied, applied.map(Expr::value)),
         (Column::Reverted, reverted.map(Expr::value)),
     ];

@@ -189,8 +189,15 @@ impl Chats {
         self.get(scope, id).await
     }
 
-    /// Writes down a chat whose agent works in `cwd`, a folder of this machine that somebody else looks after.
-    pub(super) async fn open_at_home(&self, work: &Work<'_>, new: HomeChat, now: i64) -> Result<(), ApiError> {
+    /// Writes down a chat whose agent works in `cwd`, a folder of this machine that somebody else looks after, and what is
+    /// said in it first.
+    pub(super) async fn begin_at_home(
+        &self,
+        work: &mut Work<'_>,
+        new: HomeChat,
+        prompt: String,
+        now: i64,
+    ) -> Result<(), ApiError> {
         let HomeChat { id, workspace_id, title, agent, cwd } = new;
         let row = ChatRow {
             id,
@@ -206,7 +213,8 @@ impl Chats {
             held_until: 0,
             home: Some(self.0.home),
         };
-        Ok(chats::insert(work.tx().connection(), row).await?)
+        chats::insert(work.tx().connection(), row.clone()).await?;
+        say::said(work, &row, &Say::Message(prompt), self.0.limits.queued, now).await.map(|_| ())
     }
 
     /// Takes back what waits, and ends what runs. What cannot be told now is ended by whoever looks after the chat.

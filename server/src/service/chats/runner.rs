@@ -207,6 +207,9 @@ impl Chats {
     /// If there can't be such a place; the text is for the person.
     pub(super) async fn place(&self, chat: &ChatRow, turn: &TurnRow) -> Result<(PathBuf, String), String> {
         if let Some(repo_name) = &turn.repo_name {
+            if chat.home.is_some() {
+                return Err("A task's agent has a folder of its own. Start research in another chat.".to_owned());
+            }
             return self.0.research.prepare(chat.workspace_id, &turn.content, repo_name).await;
         }
         let cwd = chat.cwd.as_ref().map_or_else(|| self.folder(chat.id), PathBuf::from);

@@ -153,7 +153,13 @@ impl Chats {
     }
 }
 
-async fn said(work: &mut Work<'_>, chat: &ChatRow, saying: &Saying, most: u64, now: i64) -> Result<Said, ApiError> {
+pub(super) async fn said(
+    work: &mut Work<'_>,
+    chat: &ChatRow,
+    saying: &Saying,
+    most: u64,
+    now: i64,
+) -> Result<Said, ApiError> {
     let (connection, chat_id) = (work.tx().connection(), chat.id);
     let (running, queued) = turns::open(connection, &[chat_id]).await?.remove(&chat_id).unwrap_or_default();
     if queued >= most {

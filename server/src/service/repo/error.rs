@@ -25,8 +25,6 @@ pub enum RepoError {
     BranchInvalid(String),
     #[error("The branch {0:?} exists already.")]
     BranchExists(String),
-    #[error("The branch {0:?} does not exist.")]
-    BranchUnknown(String),
     #[error("The repository's index is not a plain file, or is larger than can be read.")]
     IndexRefused,
     #[error(
@@ -55,6 +53,10 @@ pub enum ApplyError {
     /// `hunk` is where it failed, counted from 0; `None` if the file as a whole is in the way.
     #[error("The change of {file:?}{} does not apply: {why}", hunk.map(|hunk| format!(" (part {})", hunk + 1)).unwrap_or_default())]
     Conflict { file: String, hunk: Option<usize>, why: String },
+    #[error(
+        "The branch {branch:?} is checked out in another work tree, {at}. Apply it there, or check out something else."
+    )]
+    CheckedOut { branch: String, at: String },
     /// `hunk` is `None` if it is the file that is unknown.
     #[error("The change has no {}.", match hunk { Some(hunk) => format!("part {} in {file:?}", hunk + 1), None => format!("file {file:?}") })]
     SelectionUnknown { file: String, hunk: Option<usize> },

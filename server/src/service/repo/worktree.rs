@@ -60,7 +60,7 @@ impl Repository {
     /// Makes a work tree at `folder`, which must not exist, on a new `branch` from `base`. `id` says what it is for, and
     /// is seen in `git worktree list`. Hooks do not run for it.
     pub async fn add_worktree(&self, id: &str, folder: &Path, branch: &str, base: &str) -> Result<Worktree, RepoError> {
-        self.fit(branch).await?;
+        self.check_branch_name(branch).await?;
         let base = self.commit(base).await?;
         let folder = absent(folder)?;
         // Git that makes one reads the notes of all, and fails at one that another is only writing.
@@ -119,7 +119,7 @@ impl Repository {
 
     /// Deletes a branch, merged or not. One that does not exist is no error.
     pub async fn delete_branch(&self, name: &str) -> Result<(), RepoError> {
-        self.fit(name).await?;
+        self.check_branch_name(name).await?;
         let git = Git::new(self, "delete the branch").args(["update-ref", "-d"]);
         git.arg(format!("{BRANCHES}{name}")).run().await.map(drop)
     }
@@ -139,7 +139,10 @@ impl Repository {
     }
 
     /// That a branch can have this name.
-    async fn fit(&self, branch: &str) -> Result<(), RepoError> {
+    ///
+    /// # Errors
+    /// `BranchInvalid`, or that git can't say.
+    pub async fn check_branch_name(&self, branch: &str) -> Result<(), RepoError> {
         let invalid = || RepoError::BranchInvalid(branch.to_owned());
         if branch.is_empty() || branch.starts_with('-') || branch.contains('\0') {
             return Err(invalid());

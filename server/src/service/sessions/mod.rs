@@ -219,7 +219,11 @@ impl Sessions {
         self.0.log.reader(limits)
     }
 
-    async fn repository_at(&self, path: &str) -> Result<Repository, ApiError> {
+    /// The repository at a path, if sessions may be about it.
+    ///
+    /// # Errors
+    /// `repository_not_allowed`, `repository_invalid`.
+    pub async fn repository_at(&self, path: &str) -> Result<Repository, ApiError> {
         let (allowlist, path) = (self.0.allowlist.clone(), path.to_owned());
         let opened = tokio::task::spawn_blocking(move || allowlist.open(&path)).await;
         opened.map_err(|_| ApiError::new(ErrorCode::Internal))?.map_err(|error| refusal(&error))

@@ -1,5 +1,7 @@
 //! Ending sessions whose time is up, or whose device is revoked.
 
+use flightdeck_api::generated::errors::ErrorCode;
+
 use super::Sessions;
 use crate::store::sessions;
 
@@ -22,8 +24,11 @@ pub async fn sweep(sessions: Sessions) {
             }
         };
         for session_id in due {
-            if let Err(error) = sessions.end(session_id).await {
-                tracing::warn!(%session_id, %error, "could not end a session; will try again");
+            match sessions.end(session_id).await {
+                Ok(()) => {}
+                // Another server was faster.
+                Err(error) if error.code == ErrorCode::SessionNotFound => {}
+                Err(error) => tracing::warn!(%session_id, %error, "could not end a session; will try again"),
             }
         }
     }

@@ -25,6 +25,9 @@ use crate::store::turns;
 const TRAILER: &str = "Flightdeck-Task";
 const REVERTED: &str = "Flightdeck-Reverts";
 
+/// Every status but one.
+const NOT_APPLIED: [&str; 6] = ["planning", "running", "awaiting_approval", "ready", "failed", "cancelled"];
+
 /// What somebody wants to be applied.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
@@ -49,6 +52,8 @@ pub struct Applied {
 #[derive(Debug, Serialize, Deserialize)]
 struct Intended {
     select: Vec<Selected>,
+    /// The digest of the task's patches.
+    digest: String,
 }
 
 impl Tasks {
@@ -81,33 +86,35 @@ impl Tasks {
         let refused = |error| refusal::of_applying(&error);
         let trailer = (TRAILER, trailer(&row));
         let known = self.find(&repository, row.branch.as_deref(), &trailer, &diff.digest).await.map_err(refused)?;
-        let (receipt, select) = match known {
+        let intended: Option<Intended> =
+            row.intended.as_deref().and_then(|text| serde_json::from_str::<Intended>(text).ok());
+        let applied = match (known, intended) {
             // A server before committed this, and did not live to say so.
-            Some(receipt) => {
-                let intended = row.applied.as_deref().and_then(|text| serde_json::from_str::<Intended>(text).ok());
-                (receipt, intended.map_or_else(Vec::new, |intended| intended.select))
-            }
-            None => {
-                let intended = Intended { select: wanted.select.clone() };
-                let change = TaskChange { applied: Some(Some(json(&intended))), ..TaskChange::default() };
+            (Some(receipt), Some(Intended { select, digest })) => Applied { receipt, select, digest },
+            (Some(receipt), None) => Applied { receipt, select: Vec::new(), digest: diff.digest.clone() },
+            (None, _) => {
+                let intended = Intended { select: wanted.select.clone(), digest: diff.digest.clone() };
+                let change = TaskChange { intended: Some(json(&intended)), ..TaskChange::default() };
                 if !self.advance(&row, &["ready"], change, Vec::new()).await? {
                     return Err(not_ready(&self.get(session.id, id).await?));
                 }
                 let receipt = self.commit(&repository, &row, &diff, &wanted, trailer).await.map_err(refused)?;
-                (receipt, wanted.select.clone())
+                let Intended { select, digest } = intended;
+                Applied { receipt, select, digest }
             }
         };
-        let applied = Applied { receipt, select, digest: diff.digest };
         let change = TaskChange {
             status: Some("applied"),
+            error: Some(None),
             applied: Some(Some(json(&applied))),
             reverted: Some(None),
             ended_at: Some(Some(self.0.clock.now())),
             ..TaskChange::default()
         };
-        self.record(&row, &["ready"], change, TaskStatus::Applied, ("PATCHES_APPLIED", &applied)).await?;
+        // The commit is a fact, whatever became of the task meanwhile.
+        self.record(&row, &NOT_APPLIED, change, TaskStatus::Applied, ("PATCHES_APPLIED", &applied)).await?;
         self.dismiss(&row).await?;
-        if same(&applied.select, &wanted.select) {
+        if same(&applied.select, &wanted.select) && applied.digest == diff.digest {
             Ok(applied)
         } else {
             Err(ApiError::new(ErrorCode::TaskApplied).detail("/select", "is not what was applied"))
@@ -224,10 +231,12 @@ impl Tasks {
         from: &str,
         work: impl AsyncFnOnce(Repository) -> Result<Receipt, ApplyError>,
     ) -> Result<Receipt, ApplyError> {
+        repository.require_free(branch).await?;
         let id = Uuid::new_v4();
         let (folder, own) = (self.worktree(id), work_branch(id));
-        let worktree = repository.add_worktree(&format!("flightdeck-{id}"), &folder, &own, from).await?;
+        self.0.busy.insert(id);
         let done = async {
+            let worktree = repository.add_worktree(&format!("flightdeck-{id}"), &folder, &own, from).await?;
             let receipt = work(worktree.repository().clone()).await?;
             repository.move_branch(branch, tip.as_deref(), &receipt.commit).await?;
             Ok(Receipt { branch: Some(branch.to_owned()), ..receipt })
@@ -235,6 +244,7 @@ impl Tasks {
         let done = done.await;
         let removed = repository.remove_worktree(&folder).await;
         let deleted = repository.delete_branch(&own).await;
+        self.0.busy.remove(&id);
         if let Err(error) = removed.and(deleted) {
             tracing::warn!(%error, "could not remove a worktree; the next start does");
         }

@@ -1,21 +1,22 @@
 //! Attending to a task: it gets its worktree, its agent is told what to do, and what the agent's chat tells is written down
 //! for the task, until the task is over.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_api::generated::types::{ChatTurnStatus, TaskStatus};
 use flightdeck_api::support::ApiError;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use super::{SessionEvent, Tasks, json, status, work_branch};
+use super::{Attendant, SessionEvent, Tasks, json, status, work_branch};
 use crate::log::{Item, Reader, ReaderLimits, Start, Work};
-use crate::service::chats::{ChatEvent, Say, chat_stream};
-use crate::service::repo::{Diff, RepoError, Repository, Worktree};
+use crate::service::chats::{ChatEvent, HomeChat, chat_stream, title_of};
+use crate::service::repo::{Diff, RepoError, Worktree};
 use crate::service::sessions::event::{QuestionEvent, StatusEvent};
-use crate::store::sessions;
+use crate::store::sessions::{self, SessionRow};
 use crate::store::tasks::{self, TaskChange, TaskRow};
-use crate::store::workspaces::Scope;
 
 /// What may wait of a chat: its attendant only looks at what is kept, and reads it again when it falls behind.
 const QUEUE: ReaderLimits = ReaderLimits { events: 1_024, bytes: 1 << 20 };
@@ -31,15 +32,28 @@ enum Left {
     Leaving,
 }
 
+/// What an attendant has seen in the chat.
+#[derive(Default)]
+struct Seen {
+    /// The turn that ran last.
+    running: Option<Uuid>,
+    /// Questions that wait for an answer.
+    asked: HashSet<Uuid>,
+}
+
 impl Tasks {
-    /// Attends to a task from now on: with `prompt`, from its beginning, else from where its chat is.
-    pub(super) fn attend(&self, row: TaskRow, prompt: Option<String>) {
+    /// Somebody attends to a task from now on, and has not begun.
+    pub(super) fn expect(&self, id: Uuid) -> CancellationToken {
         let over = CancellationToken::new();
-        self.0.attendants.insert(row.id, over.clone());
+        self.0.attendants.insert(id, Attendant { over: over.clone(), waiting: Some(Vec::new()) });
+        over
+    }
+
+    /// Attends to a task from now on, until it is `over`: with `prompt`, from its beginning, else from where its chat is.
+    pub(super) fn attend(&self, row: TaskRow, over: CancellationToken, prompt: Option<String>) {
         let tasks = self.clone();
         self.0.under_way.spawn(async move {
             let left = tasks.attend_until_over(&row, prompt, &over).await;
-            tasks.0.attendants.remove(&row.id);
             if matches!(left, Left::Over) {
                 // Something may have been said at the last moment.
                 if let Err(error) = tasks.0.chats.silence(row.chat_id).await {
@@ -47,6 +61,7 @@ impl Tasks {
                 }
                 tasks.clear_away(&row).await;
             }
+            tasks.0.attendants.remove(&row.id);
         });
     }
 
@@ -62,6 +77,7 @@ impl Tasks {
                 }
                 None => self.0.log.extent(&chat_stream(row.chat_id)).await?.map_or(0, |stream| stream.last_seq),
             };
+            self.pass_on_what_waits(row).await?;
             self.follow(row, since).await
         };
         tokio::select! {
@@ -77,22 +93,49 @@ impl Tasks {
 
     /// Makes the worktree, and tells the agent what to do; `false` if nobody wants that any more.
     async fn begin(&self, row: &TaskRow, prompt: String) -> Result<bool, ApiError> {
-        let worktree = self.make_worktree(row).await.map_err(|error| failure(&error))?;
-        let base = worktree.base().to_owned();
-        let change = TaskChange { status: Some("running"), ..TaskChange::default() };
-        let event = SessionEvent::Status(status(row, TaskStatus::Running));
+        let (worktree, workspace_id) = self.make_worktree(row).await.map_err(|error| failure(&error))?;
+        let chat = HomeChat {
+            id: row.chat_id,
+            workspace_id,
+            title: title_of(&row.instruction),
+            agent: row.agent.clone(),
+            cwd: worktree.path().to_string_lossy().into_owned(),
+        };
         // What can be read before the agent begins: no patches, against the commit where it starts.
-        let none = Diff { base, digest: String::new(), files: Vec::new() };
-        if !self.keep_patches(row, &["planning"], &none, change, vec![event]).await? {
-            // It was given up meanwhile.
-            return Ok(false);
-        }
-        let said = self.0.chats.say(&Scope::All, row.chat_id, Say::Message(prompt), None, None).await;
-        said.map(|_| true)
+        let none = json(&Diff { base: worktree.base().to_owned(), digest: String::new(), files: Vec::new() });
+        let event = SessionEvent::Status(status(row, TaskStatus::Running));
+        let (chats, now) = (self.0.chats.clone(), self.0.clock.now());
+        let (id, session_id) = (row.id, row.session_id);
+        let begun = self.0.log.transact(None, move |work: &mut Work<'_>| {
+            let (chats, chat, prompt) = (chats.clone(), chat.clone(), prompt.clone());
+            let (none, event) = (none.clone(), event.of(session_id, now));
+            Box::pin(async move {
+                let change = TaskChange { status: Some("running"), ..TaskChange::default() };
+                if !tasks::change(work.tx().connection(), id, &["planning"], change, now).await? {
+                    return Ok(false);
+                }
+                tasks::keep_patches(work.tx().connection(), id, none).await?;
+                work.append(vec![event]).await?;
+                chats.begin_at_home(work, chat, prompt, now).await?;
+                Ok::<_, ApiError>(true)
+            })
+        });
+        begun.await
     }
 
-    async fn make_worktree(&self, row: &TaskRow) -> Result<Worktree, Failure> {
-        let repository = self.repository_of(row).await?;
+    /// Says what was said before the agent began.
+    async fn pass_on_what_waits(&self, row: &TaskRow) -> Result<(), ApiError> {
+        let waiting = self.0.attendants.get_mut(&row.id).and_then(|mut attendant| attendant.waiting.take());
+        for content in waiting.unwrap_or_default() {
+            self.pass_on(row.chat_id, content).await?;
+        }
+        Ok(())
+    }
+
+    /// The worktree, and the workspace of its session.
+    async fn make_worktree(&self, row: &TaskRow) -> Result<(Worktree, Uuid), Failure> {
+        let session = self.session_of(row).await?;
+        let repository = self.0.sessions.repository(&session).await?;
         let (head, checked_out) = repository.head().await?;
         // A branch that does not exist yet begins where the repository is.
         let base = match &row.branch {
@@ -103,7 +146,8 @@ impl Tasks {
         };
         let folder = self.worktree(row.id);
         let name = format!("flightdeck-{}", row.id);
-        Ok(repository.add_worktree(&name, &folder, &work_branch(row.id), &base).await?)
+        let worktree = repository.add_worktree(&name, &folder, &work_branch(row.id), &base).await?;
+        Ok((worktree, session.workspace_id))
     }
 
     /// Writes down what the chat tells. Ends when the task is over.
@@ -115,6 +159,7 @@ impl Tasks {
             reader
         };
         let mut reader = begin(since);
+        let mut seen = Seen::default();
         loop {
             let events: Vec<ChatEvent> = match reader.next().await {
                 Ok(Item::Stored { events, .. }) => {
@@ -137,7 +182,7 @@ impl Tasks {
                 }
             };
             for event in events {
-                while let Err(error) = self.note(row, &event).await {
+                while let Err(error) = self.note(row, &mut seen, &event).await {
                     if error.code != ErrorCode::Unavailable {
                         return Err(error);
                     }
@@ -148,18 +193,21 @@ impl Tasks {
     }
 
     /// What something in the chat means for the task.
-    async fn note(&self, row: &TaskRow, event: &ChatEvent) -> Result<(), ApiError> {
+    async fn note(&self, row: &TaskRow, seen: &mut Seen, event: &ChatEvent) -> Result<(), ApiError> {
         let moved = |phase: TaskStatus| TaskChange {
             status: Some(phase.as_str()),
             ended_at: Some(None),
             ..TaskChange::default()
         };
         match event {
-            ChatEvent::Turn { status: ChatTurnStatus::Running, .. } => {
+            ChatEvent::Turn { turn_id, status: ChatTurnStatus::Running, .. } => {
+                seen.running = Some(*turn_id);
+                let change = TaskChange { error: Some(None), ..moved(TaskStatus::Running) };
                 let event = SessionEvent::Status(status(row, TaskStatus::Running));
-                self.advance(row, &["ready"], moved(TaskStatus::Running), vec![event]).await?;
+                self.advance(row, &["ready"], change, vec![event]).await?;
             }
             ChatEvent::ApprovalRequest { approval_id, tool_name, command, .. } => {
+                seen.asked.insert(*approval_id);
                 let question =
                     QuestionEvent { approval_id: *approval_id, tool_name: tool_name.clone(), command: command.clone() };
                 let phase = TaskStatus::AwaitingApproval;
@@ -167,17 +215,19 @@ impl Tasks {
                 self.advance(row, &tasks::UNFINISHED, moved(phase), vec![SessionEvent::Status(event)]).await?;
             }
             ChatEvent::ApprovalResolved { approval_id, .. } => {
-                let phase = TaskStatus::Running;
+                seen.asked.remove(approval_id);
+                let phase = if seen.asked.is_empty() { TaskStatus::Running } else { TaskStatus::AwaitingApproval };
                 let event = StatusEvent { resolved_id: Some(*approval_id), ..status(row, phase) };
                 self.advance(row, &tasks::UNFINISHED, moved(phase), vec![SessionEvent::Status(event)]).await?;
             }
-            ChatEvent::Turn { status: ChatTurnStatus::Finished, .. } => self.collect(row).await?,
-            ChatEvent::Turn { status: ChatTurnStatus::Cancelled, .. } => {
-                self.give_up(row, TaskStatus::Cancelled, None).await?;
+            ChatEvent::Turn { status: ChatTurnStatus::Finished, .. } => self.collect(row, None).await?,
+            // One that waited and was taken back has changed nothing.
+            ChatEvent::Turn { turn_id, status: ChatTurnStatus::Cancelled, .. } if seen.running == Some(*turn_id) => {
+                self.fall_back(row, TaskStatus::Cancelled, None).await?;
             }
             ChatEvent::Turn { status: ChatTurnStatus::Failed | ChatTurnStatus::Interrupted, error, .. } => {
                 let why = error.clone().unwrap_or_else(|| "The agent failed.".to_owned());
-                self.give_up(row, TaskStatus::Failed, Some(why)).await?;
+                self.fall_back(row, TaskStatus::Failed, Some(why)).await?;
             }
             ChatEvent::Deleted {} => {
                 self.give_up(row, TaskStatus::Cancelled, None).await?;
@@ -187,8 +237,17 @@ impl Tasks {
         Ok(())
     }
 
-    /// The agent is done: what it has changed is kept, and can be reviewed.
-    async fn collect(&self, row: &TaskRow) -> Result<(), ApiError> {
+    /// A turn came to nothing. Where an earlier one had made patches, they and what has been changed since can be reviewed.
+    async fn fall_back(&self, row: &TaskRow, phase: TaskStatus, error: Option<String>) -> Result<(), ApiError> {
+        if self.kept_patches(row.id).await?.digest.is_empty() {
+            self.give_up(row, phase, error).await.map(|_| ())
+        } else {
+            self.collect(row, error).await
+        }
+    }
+
+    /// The agent is done, or came to nothing: what it has changed is kept, and can be reviewed.
+    async fn collect(&self, row: &TaskRow, problem: Option<String>) -> Result<(), ApiError> {
         let diff = match self.changes(row).await {
             Ok(diff) => diff,
             Err(Failure::Api(error)) if error.code == ErrorCode::Unavailable => return Err(error),
@@ -200,51 +259,39 @@ impl Tasks {
         let count = diff.files.len() as u64;
         let change = TaskChange {
             status: Some("ready"),
+            error: Some(problem.clone()),
             ended_at: Some(Some(self.0.clock.now())),
             patch_count: Some(i64::try_from(count).unwrap_or(i64::MAX)),
             ..TaskChange::default()
         };
         let patch =
             SessionEvent::Patch { task_id: row.id, count, base: diff.base.clone(), digest: diff.digest.clone() };
-        let ready = SessionEvent::Status(status(row, TaskStatus::Ready));
-        self.keep_patches(row, &tasks::UNFINISHED, &diff, change, vec![patch, ready]).await.map(|_| ())
+        let ready = SessionEvent::Status(StatusEvent { error: problem, ..status(row, TaskStatus::Ready) });
+        let (id, session_id, now, text) = (row.id, row.session_id, self.0.clock.now(), json(&diff));
+        let kept = self.0.log.transact(None, move |work: &mut Work<'_>| {
+            let (change, text) = (change.clone(), text.clone());
+            let events = [&patch, &ready].map(|event| event.of(session_id, now)).to_vec();
+            Box::pin(async move {
+                if tasks::change(work.tx().connection(), id, &tasks::UNFINISHED, change, now).await? {
+                    tasks::keep_patches(work.tx().connection(), id, text).await?;
+                    work.append(events).await?;
+                }
+                Ok::<_, ApiError>(())
+            })
+        });
+        kept.await
     }
 
-    /// The repository that a task is about.
-    async fn repository_of(&self, row: &TaskRow) -> Result<Repository, ApiError> {
+    async fn session_of(&self, row: &TaskRow) -> Result<SessionRow, ApiError> {
         let session = sessions::find(self.0.store.reader(), row.session_id).await?;
-        let session = session.ok_or_else(|| ApiError::new(ErrorCode::SessionNotFound))?;
-        self.0.sessions.repository(&session).await
+        session.ok_or_else(|| ErrorCode::SessionNotFound.into())
     }
 
     async fn changes(&self, row: &TaskRow) -> Result<Diff, Failure> {
         let kept = self.kept_patches(row.id).await?;
-        let repository = self.repository_of(row).await?;
+        let repository = self.0.sessions.repository(&self.session_of(row).await?).await?;
         let worktree = repository.open_worktree(&self.worktree(row.id), &work_branch(row.id), &kept.base).await?;
         Ok(worktree.diff().await?)
-    }
-
-    async fn keep_patches(
-        &self,
-        row: &TaskRow,
-        from: &'static [&'static str],
-        diff: &Diff,
-        change: TaskChange,
-        events: Vec<SessionEvent>,
-    ) -> Result<bool, ApiError> {
-        let (id, session_id, now, text) = (row.id, row.session_id, self.0.clock.now(), json(diff));
-        let kept = self.0.log.transact(None, move |work: &mut Work<'_>| {
-            let (change, events, text) = (change.clone(), events.clone(), text.clone());
-            Box::pin(async move {
-                if !tasks::change(work.tx().connection(), id, from, change, now).await? {
-                    return Ok(false);
-                }
-                tasks::keep_patches(work.tx().connection(), id, text).await?;
-                work.append(events.iter().map(|event| event.of(session_id, now)).collect()).await?;
-                Ok::<_, ApiError>(true)
-            })
-        });
-        kept.await
     }
 
     async fn fail(&self, row: &TaskRow, why: String) {
@@ -260,12 +307,17 @@ impl Tasks {
         }
     }
 
-    pub(super) async fn try_clear_away(&self, row: &TaskRow) -> Result<(), Failure> {
+    async fn try_clear_away(&self, row: &TaskRow) -> Result<(), Failure> {
         let folder: PathBuf = self.worktree(row.id);
-        // A repository that is gone has no worktrees.
-        if let Ok(repository) = self.repository_of(row).await {
-            repository.remove_worktree(&folder).await?;
-            repository.delete_branch(&work_branch(row.id)).await?;
+        let session = self.session_of(row).await?;
+        match self.0.sessions.repository(&session).await {
+            Ok(repository) => {
+                repository.remove_worktree(&folder).await?;
+                repository.delete_branch(&work_branch(row.id)).await?;
+            }
+            // A repository that is gone has no worktrees. One that only can't be used now still has.
+            Err(_) if tokio::fs::try_exists(&session.repo).await.is_ok_and(|exists| !exists) => {}
+            Err(error) => return Err(error.into()),
         }
         match tokio::fs::remove_dir_all(&folder).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

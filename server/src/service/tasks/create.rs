@@ -5,10 +5,10 @@ use flightdeck_api::generated::types::TaskStatus;
 use flightdeck_api::support::ApiError;
 use uuid::Uuid;
 
-use super::{SessionEvent, Tasks, status};
-use crate::log::{NonceGuard, Work};
-use crate::service::chats::{HomeChat, title_of};
+use super::{BRANCHES, SessionEvent, Tasks, status};
+use crate::log::Work;
 use crate::service::idempotency;
+use crate::service::repo::RepoError;
 use crate::store::idempotency::Claim;
 use crate::store::sessions::SessionRow;
 use crate::store::tasks::{self, TaskRow};
@@ -44,118 +44,98 @@ impl Tasks {
     ///
     /// # Errors
     /// `agent_unknown`, `branch_invalid`, `too_many_tasks`, `idempotency_key_reused`.
-    pub async fn create(
-        &self,
-        session: &SessionRow,
-        new: NewTask,
-        claim: Option<Claim>,
-        nonce: Option<NonceGuard>,
-    ) -> Result<TaskRow, ApiError> {
+    pub async fn create(&self, session: &SessionRow, new: NewTask, claim: Option<Claim>) -> Result<TaskRow, ApiError> {
+        // What is begun is finished, whether or not somebody still waits for the answer.
+        let (tasks, session) = (self.clone(), session.clone());
+        let created = tokio::spawn(async move { tasks.accept(&session, new, claim).await });
+        created.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a task could not be created because of a fault of the server's own");
+            Err(ErrorCode::Internal.into())
+        })
+    }
+
+    async fn accept(&self, session: &SessionRow, new: NewTask, claim: Option<Claim>) -> Result<TaskRow, ApiError> {
         let agent = self.0.chats.agents().name(new.agent.as_deref());
         let agent = agent.ok_or_else(|| ApiError::new(ErrorCode::AgentUnknown))?.to_owned();
-        let branch = match &new.branch {
-            Some(name) if is_branch_name(name) => Some(name.clone()),
-            Some(_) => return Err(ErrorCode::BranchInvalid.into()),
-            // What is checked out, so that the answer names it. A repository that can't be read is told by the task itself.
-            None => match self.0.sessions.repository(session).await {
-                Ok(repository) => repository.head().await.ok().and_then(|(_, branch)| branch),
-                Err(_) => None,
-            },
+        let (now, most) = (self.0.clock.now(), self.0.limits.open);
+        let row = TaskRow {
+            id: Uuid::now_v7(),
+            session_id: session.id,
+            chat_id: Uuid::now_v7(),
+            instruction: new.instruction.clone(),
+            branch: self.branch(session, new.branch.as_deref()).await?,
+            agent,
+            status: "planning".to_owned(),
+            error: None,
+            home: self.0.home,
+            has_worktree: true,
+            created_at: now,
+            updated_at: now,
+            ended_at: None,
+            patch_count: None,
+            intended: None,
+            applied: None,
+            reverted: None,
         };
-        let (now, most, prompt) = (self.0.clock.now(), self.0.limits.open, new.prompt());
-        let (tasks, session) = (self.clone(), session.clone());
-        let created = self.0.log.transact(nonce, move |work: &mut Work<'_>| {
-            let (tasks, session, claim) = (tasks.clone(), session.clone(), claim.clone());
-            let (agent, branch, instruction) = (agent.clone(), branch.clone(), new.instruction.clone());
+        // From before it is there, so that nobody takes it for one that was left.
+        let over = self.expect(row.id);
+        let written = row.clone();
+        let created = self.0.log.transact(None, move |work: &mut Work<'_>| {
+            let (row, claim) = (written.clone(), claim.clone());
             Box::pin(async move {
                 if let Some(answer) = idempotency::known(work, claim.as_ref()).await? {
                     let id = Uuid::from_slice(&answer).map_err(|_| ApiError::new(ErrorCode::Internal))?;
                     let known = tasks::find(work.tx().connection(), id).await?;
-                    return Ok((known.ok_or_else(|| ApiError::new(ErrorCode::TaskNotFound))?, false));
+                    return known.map(Some).ok_or_else(|| ErrorCode::TaskNotFound.into());
                 }
-                if tasks::count(work.tx().connection(), session.id, &tasks::OPEN).await? >= most {
+                if tasks::count(work.tx().connection(), row.session_id, &tasks::OPEN).await? >= most {
                     return Err(ErrorCode::TooManyTasks.into());
                 }
-                let (id, chat_id) = (Uuid::now_v7(), Uuid::now_v7());
-                let chat = HomeChat {
-                    id: chat_id,
-                    workspace_id: session.workspace_id,
-                    title: title_of(&instruction),
-                    agent: agent.clone(),
-                    cwd: tasks.worktree(id).to_string_lossy().into_owned(),
-                };
-                tasks.0.chats.open_at_home(work, chat, now).await?;
-                let row = TaskRow {
-                    id,
-                    session_id: session.id,
-                    chat_id,
-                    instruction,
-                    branch,
-                    agent,
-                    status: "planning".to_owned(),
-                    error: None,
-                    home: tasks.0.home,
-                    has_worktree: true,
-                    created_at: now,
-                    updated_at: now,
-                    ended_at: None,
-                    patch_count: None,
-                    applied: None,
-                    reverted: None,
-                };
-                tasks::insert(work.tx().connection(), row.clone()).await?;
                 let event = SessionEvent::Status(status(&row, TaskStatus::Planning));
-                work.append(vec![event.of(session.id, now)]).await?;
+                let (id, session_id) = (row.id, row.session_id);
+                tasks::insert(work.tx().connection(), row).await?;
+                work.append(vec![event.of(session_id, now)]).await?;
                 idempotency::remember(work, claim.as_ref(), id.as_bytes(), now).await?;
-                Ok::<_, ApiError>((row, true))
+                Ok::<_, ApiError>(None)
             })
         });
-        let (row, is_new) = created.await?;
-        if is_new {
-            self.attend(row.clone(), Some(prompt));
-            return Ok(row);
+        match created.await {
+            Ok(None) => {
+                self.attend(row.clone(), over, Some(new.prompt()));
+                Ok(row)
+            }
+            Ok(Some(known)) => {
+                self.0.attendants.remove(&row.id);
+                let (status, updated_at) = ("planning".to_owned(), known.created_at);
+                let (error, ended_at, patch_count, applied) = Default::default();
+                Ok(TaskRow { status, updated_at, error, ended_at, patch_count, applied, ..known })
+            }
+            Err(error) => {
+                self.0.attendants.remove(&row.id);
+                Err(error)
+            }
         }
-        Ok(TaskRow {
-            status: "planning".into(),
-            error: None,
-            updated_at: row.created_at,
-            ended_at: None,
-            patch_count: None,
-            applied: None,
-            ..row
-        })
     }
-}
 
-/// Whether git takes this as the name of a branch, by the rules of `git check-ref-format --branch`.
-fn is_branch_name(name: &str) -> bool {
-    let part = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
-    !name.starts_with('-')
-        && !name.ends_with('.')
-        && name != "@"
-        && name != "HEAD"
-        && !name.contains("..")
-        && !name.contains("@{")
-        && !name.contains(|character: char| character.is_control() || " ~^:?*[\\".contains(character))
-        && name.split('/').all(part)
+    /// The branch that a task is for: the one that is named, or else what is checked out. A repository that can't be read is
+    /// told by the task itself.
+    async fn branch(&self, session: &SessionRow, named: Option<&str>) -> Result<Option<String>, ApiError> {
+        // Those of tasks come and go with them.
+        if named.is_some_and(|name| name.starts_with(BRANCHES)) {
+            return Err(ErrorCode::BranchInvalid.into());
+        }
+        let Ok(repository) = self.0.sessions.repository(session).await else { return Ok(named.map(str::to_owned)) };
+        let Some(name) = named else { return Ok(repository.head().await.ok().and_then(|(_, branch)| branch)) };
+        match repository.check_branch_name(name).await {
+            Err(RepoError::BranchInvalid(_)) => Err(ErrorCode::BranchInvalid.into()),
+            _ => Ok(Some(name.to_owned())),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_branches_are_those_that_git_takes() {
-        for name in ["main", "feature/x", "a.b", "ä", "x@y", "a-"] {
-            assert!(is_branch_name(name), "{name}");
-        }
-        for name in [
-            "", "-x", "a..b", "a b", "a~1", "a^", "a:b", "/a", "a/", "a//b", ".a", "a/.b", "a.lock", "a.", "@",
-            "x@{1}", "a\\b", "a\nb", "HEAD",
-        ] {
-            assert!(!is_branch_name(name), "{name}");
-        }
-    }
 
     #[test]
     fn a_prompt_names_what_the_agent_should_look_at() {

@@ -14,7 +14,7 @@ mod talk;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use dashmap::DashMap;
+use dashmap::{DashMap, DashSet};
 use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_api::generated::types::TaskStatus;
 use flightdeck_api::support::ApiError;
@@ -58,11 +58,22 @@ struct Parts {
     /// Names this machine.
     home: Uuid,
     /// Who attends to a task here, by task.
-    attendants: DashMap<Uuid, CancellationToken>,
+    attendants: DashMap<Uuid, Attendant>,
+    /// Worktrees that somebody here works in for a moment, or removes.
+    busy: DashSet<Uuid>,
     /// One thing at a time is done with a task's patches.
     locks: DashMap<Uuid, Arc<Mutex<()>>>,
     leaving: CancellationToken,
     under_way: TaskTracker,
+}
+
+/// Somebody who attends to a task.
+#[derive(Debug)]
+struct Attendant {
+    /// The task is over.
+    over: CancellationToken,
+    /// What was said before the agent was told what to do; `None` once it was.
+    waiting: Option<Vec<String>>,
 }
 
 /// What tasks may take.
@@ -91,7 +102,7 @@ impl Tasks {
     #[must_use]
     pub fn new(foundation: Foundation) -> Self {
         let Foundation { store, log, clock, sessions, chats, approvals, limits, home } = foundation;
-        let (attendants, locks, leaving, under_way) = Default::default();
+        let (attendants, busy, locks, leaving, under_way) = Default::default();
         Self(Arc::new(Parts {
             store,
             log,
@@ -102,6 +113,7 @@ impl Tasks {
             limits,
             home,
             attendants,
+            busy,
             locks,
             leaving,
             under_way,
@@ -208,15 +220,30 @@ impl Tasks {
         self.0.chats.silence(row.chat_id).await?;
         match self.0.attendants.get(&row.id) {
             // It removes the worktree when it ends.
-            Some(attendant) => attendant.cancel(),
-            None if row.home == self.0.home => {
-                let (tasks, row) = (self.clone(), row.clone());
-                self.0.under_way.spawn(async move { tasks.clear_away(&row).await });
-            }
+            Some(attendant) => attendant.over.cancel(),
+            None if row.home == self.0.home => self.clear_away_soon(row),
             // Its own machine looks for what it should not have any more.
             None => {}
         }
         Ok(())
+    }
+
+    fn clear_away_soon(&self, row: &TaskRow) {
+        if self.0.busy.insert(row.id) {
+            let (tasks, row) = (self.clone(), row.clone());
+            self.0.under_way.spawn(async move {
+                tasks.clear_away(&row).await;
+                tasks.0.busy.remove(&row.id);
+            });
+        }
+    }
+
+    /// The ids and chats of a session's tasks whose agents can be heard.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub async fn audible(&self, session_id: Uuid) -> Result<Vec<(Uuid, Uuid)>, ApiError> {
+        Ok(tasks::audible(self.0.store.reader(), session_id).await?)
     }
 
     /// Ends what is under way here, because the server goes away. What was not finished is given up at the next start.
@@ -232,9 +259,12 @@ impl Tasks {
     }
 }
 
+/// What the names of branches begin with on which agents work.
+const BRANCHES: &str = "flightdeck/";
+
 /// The branch on which a task's agent works; it goes with the worktree.
 fn work_branch(id: Uuid) -> String {
-    format!("flightdeck/{id}")
+    format!("{BRANCHES}{id}")
 }
 
 /// A status without anything beside it.

@@ -24,7 +24,9 @@ pub(super) fn of_reading(error: &RepoError) -> ApiError {
 pub(super) fn of_applying(error: &ApplyError) -> ApiError {
     let (code, path) = match error {
         ApplyError::Conflict { file, hunk, .. } => (ErrorCode::PatchConflict, place(file, *hunk)),
-        ApplyError::OtherBranch { .. } => (ErrorCode::PatchConflict, "branch".to_owned()),
+        ApplyError::OtherBranch { .. } | ApplyError::CheckedOut { .. } => {
+            (ErrorCode::PatchConflict, "branch".to_owned())
+        }
         ApplyError::SelectionUnknown { file, hunk } => (ErrorCode::SelectionUnknown, place(file, *hunk)),
         ApplyError::NothingToApply => (ErrorCode::SelectionUnknown, "/select".to_owned()),
         ApplyError::Unfit(_) => (ErrorCode::SelectionUnknown, "/commitMessage".to_owned()),

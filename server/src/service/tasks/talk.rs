@@ -11,6 +11,9 @@ use crate::store::sessions::SessionRow;
 use crate::store::workspaces::Scope;
 use crate::store::{tasks, turns};
 
+/// Messages that may wait for an agent to begin.
+const WAITING: usize = 100;
+
 impl Tasks {
     /// Says something to the agent of a task: of the session's newest one, if none is named.
     ///
@@ -27,7 +30,26 @@ impl Tasks {
         if !row.has_worktree || !tasks::OPEN.contains(&row.status.as_str()) {
             return Err(ErrorCode::TaskOver.into());
         }
-        self.0.chats.say(&Scope::All, row.chat_id, Say::Message(content), None, None).await.map(|_| ())
+        // Before the agent has been told what to do, it waits.
+        if let Some(mut attendant) = self.0.attendants.get_mut(&row.id)
+            && let Some(waiting) = &mut attendant.waiting
+        {
+            if waiting.len() >= WAITING {
+                return Err(ErrorCode::ChatQueueFull.into());
+            }
+            waiting.push(content);
+            return Ok(());
+        }
+        self.pass_on(row.chat_id, content).await
+    }
+
+    /// Says something to an agent that has been told what to do.
+    pub(super) async fn pass_on(&self, chat_id: Uuid, content: String) -> Result<(), ApiError> {
+        match self.0.chats.say(&Scope::All, chat_id, Say::Message(content), None, None).await {
+            // Another server has it, and has not begun.
+            Err(error) if error.code == ErrorCode::ChatNotFound => Err(ErrorCode::Unavailable.into()),
+            said => said.map(|_| ()),
+        }
     }
 
     /// Answers what an agent of the session asked.

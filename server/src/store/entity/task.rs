@@ -26,6 +26,8 @@ pub struct Model {
     pub ended_at: Option<i64>,
     pub patch_count: Option<i64>,
     #[sea_orm(column_type = "Text", nullable)]
+    pub intended: Option<String>,
+    #[sea_orm(column_type = "Text", nullable)]
     pub applied: Option<String>,
     #[sea_orm(column_type = "Text", nullable)]
     pub reverted: Option<String>,

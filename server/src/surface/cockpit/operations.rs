@@ -74,7 +74,7 @@ impl CockpitApi for CockpitSurface {
             hints: hints.unwrap_or_default(),
             agent: body.agent.take(),
         };
-        task(self.tasks.create(&session, new, claim, None).await?)
+        task(self.tasks.create(&session, new, claim).await?)
     }
 
     async fn get_task(&self, context: &Context, id: Uuid) -> Result<types::Task, ApiError> {

@@ -51,10 +51,8 @@ impl CockpitSocket for CockpitSockets {
             chats: Vec::new(),
             failures: Failures::default(),
         };
-        for task in session.surface.tasks.list(session.row.id).await? {
-            if task.has_worktree && !matches!(task.status.as_str(), "failed" | "cancelled") {
-                session.listen(task.id, task.chat_id);
-            }
+        for (task_id, chat_id) in session.surface.tasks.audible(session.row.id).await? {
+            session.listen(task_id, chat_id);
         }
         Ok(session)
     }
