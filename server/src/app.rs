@@ -75,6 +75,11 @@ pub struct Running {
 /// If the data directory, the database or the address can't be used; the message names it and the fix.
 pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
     prepare(&config)?;
+    for path in &config.repo_allowlist {
+        let opened = std::fs::read_dir(path).map(|_| ());
+        opened.with_context(|| format!("REPO_ALLOWLIST names {}, which can't be opened", path.display()))?;
+    }
+    let policy = CommandPolicy::new(config.cmd_allowlist.clone()).context("CMD_ALLOWLIST")?;
     let store =
         Store::open(&StoreOptions { url: config.database(), sqlite_sync: config.sqlite_sync, readers: READERS })
             .await
@@ -102,6 +107,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
     let remembered = nonces::since(store.reader().patient(), clock.now() - NONCES_KEPT).await?;
     let activity = Arc::new(hub::Activity::new(clock.clone()));
     let (signals, heard) = chats::Signals::new();
+    let alarm = sessions::Alarm::default();
     let readers = Readers {
         listeners: vec![
             Arc::new(signals),
@@ -109,6 +115,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
             keys.clone(),
             Arc::new(Counting(metrics.clone())),
             activity.clone(),
+            Arc::new(alarm.clone()),
         ],
         projections: vec![Arc::new(ByWorkspace), Arc::new(hub::OnTheHub)],
     };
@@ -175,7 +182,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         clock.clone(),
         sessions.clone(),
         Terminals::new(supervisor(&config), clock.clone(), on_disconnect(&config)),
-        CommandPolicy::new(config.cmd_allowlist.clone()),
+        policy,
         Duration::from_secs(config.command_seconds),
     );
     let hub = Hub::new(store.clone(), log.clone(), clock.clone(), metrics.clone(), activity);
@@ -196,7 +203,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
         tokio::spawn(chats::attend(chats.clone(), heard)),
         tokio::spawn(chats::tend(chats.clone())),
         tokio::spawn(chats::remove_deleted(chats.clone())),
-        tokio::spawn(sessions::sweep(sessions.clone())),
+        tokio::spawn(sessions::sweep(sessions.clone(), alarm)),
         tokio::spawn(tasks::keep(tasks.clone())),
         tokio::spawn(commands::keep(commands.clone())),
         tokio::spawn(companion::sweep(companion.clone(), clock.clone())),

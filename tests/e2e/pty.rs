@@ -290,6 +290,7 @@ on_sqlite! {
             }
         }
         ensure!(missed || count == BYTES, "{count} bytes came of {BYTES}");
+        ensure!(count > 0 && String::from_utf8_lossy(&last).contains("0123456789abcde"), "{:?}", String::from_utf8_lossy(&last));
         ensure!(missed || last.ends_with(b"0123456789abcde\n"), "{:?}", String::from_utf8_lossy(&last[last.len().saturating_sub(40)..]));
         ensure!(most - before < GROWTH, "the server grew from {before} to {most} bytes");
     }

@@ -128,7 +128,7 @@ pub enum ErrorCode {
     TooManyTasks,
     /// The session has no such task.
     TaskNotFound,
-    /// The task has no patches that this could be done with.
+    /// The task is not where this could be done.
     TaskNotReady,
     /// The task has been applied with another selection, or its patches have changed since they were reviewed.
     TaskApplied,
@@ -499,7 +499,7 @@ impl ErrorCode {
             Self::BranchInvalid => "A branch can't have that name.",
             Self::TooManyTasks => "As many tasks are open in this session as may.",
             Self::TaskNotFound => "The session has no such task.",
-            Self::TaskNotReady => "The task has no patches that this could be done with.",
+            Self::TaskNotReady => "The task is not where this could be done.",
             Self::TaskApplied => {
                 "The task has been applied with another selection, or its patches have changed since they were reviewed."
             }
@@ -529,8 +529,10 @@ impl ErrorCode {
             Self::BodyTooLarge => "Send less, or raise FLIGHTDECK_MAX_BODY_BYTES on the server.",
             Self::BodyTimeout => "Send the whole body without pausing.",
             Self::IdempotencyKeyReused => "Use a new key for a new request; repeat a key only with the very same body.",
-            Self::CredentialMissing => "Pair this device or machine, and send the credential that pairing gave.",
-            Self::CredentialInvalid => "Pair again.",
+            Self::CredentialMissing => {
+                "Pair this device or machine, and send the credential that pairing gave; a session's token comes from opening it."
+            }
+            Self::CredentialInvalid => "Get another one. Pair again, or open another session.",
             Self::DeviceRevoked => "Pair it again from the machine if that was a mistake.",
             Self::TimestampInvalid => "Send the current Unix time in milliseconds.",
             Self::TimestampSkewed => "Set the machine's clock; `details` names the server's time.",
@@ -584,7 +586,9 @@ impl ErrorCode {
             Self::BranchInvalid => "Give a name that git takes.",
             Self::TooManyTasks => "Apply or cancel some.",
             Self::TaskNotFound => "List the session's tasks.",
-            Self::TaskNotReady => "Wait until it is ready; one that failed or was cancelled never is.",
+            Self::TaskNotReady => {
+                "Look where it stands. Patches are there once it is ready, and can be taken back once they are applied."
+            }
             Self::TaskApplied => "Look at its patches again, or take back what was applied.",
             Self::TaskOver => "Start another task.",
             Self::SelectionUnknown => "Choose files and hunks from the patches; `details` names the one.",

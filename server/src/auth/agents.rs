@@ -45,6 +45,8 @@ pub struct AgentCaller {
     pub scope: Scope,
     /// Keeps what different callers key apart.
     pub name: String,
+    /// The device that acts, if one does.
+    pub device_id: Option<Uuid>,
     pub nonce: Option<NonceGuard>,
 }
 
@@ -97,7 +99,13 @@ impl Authority {
         }
         let name = caller.device_id().map_or_else(|| "owner".to_owned(), |id| id.to_string());
         let scope = self.agent_access().narrow(caller.scope())?;
-        Ok(AgentCaller { scope, name, nonce: caller.into_nonce() })
+        Ok(AgentCaller { scope, name, device_id: caller.device_id(), nonce: caller.into_nonce() })
+    }
+
+    /// A person on this machine, in development.
+    #[must_use]
+    pub fn owner() -> AgentCaller {
+        AgentCaller { scope: Scope::All, name: "owner".to_owned(), device_id: None, nonce: None }
     }
 
     /// The same for a device that has shown its token.

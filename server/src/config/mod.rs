@@ -134,7 +134,8 @@ pub struct Config {
     #[arg(long, env = "FLIGHTDECK_SESSION_TASKS", default_value_t = 20, value_name = "N")]
     pub session_tasks: u64,
 
-    /// Who is the author of commits that apply a task's patches, as `Name <address>`; whoever git says unless said.
+    /// Who is the author of commits that apply a task's patches, as `Name <address>`; unless said, whoever
+    /// git says, or `Flightdeck` where git knows nobody.
     #[arg(long, env = "FLIGHTDECK_COMMIT_AUTHOR", value_name = "AUTHOR")]
     pub commit_author: Option<CommitAuthor>,
 

@@ -9,6 +9,7 @@ use flightdeck_api::generated::errors::ErrorCode;
 use flightdeck_api::support::ApiError;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::idempotency;
@@ -37,6 +38,8 @@ struct Parts {
     policy: CommandPolicy,
     /// How long a command may run at most.
     longest: Duration,
+    /// Ends of commands that are being written down.
+    telling: TaskTracker,
 }
 
 /// A command that was started.
@@ -56,7 +59,7 @@ impl Commands {
         policy: CommandPolicy,
         longest: Duration,
     ) -> Self {
-        Self(Arc::new(Parts { log, clock, sessions, terminals, policy, longest }))
+        Self(Arc::new(Parts { log, clock, sessions, terminals, policy, longest, telling: TaskTracker::new() }))
     }
 
     /// Starts a command in a session's terminal.
@@ -89,7 +92,7 @@ impl Commands {
         milliseconds: Option<u64>,
         claim: Option<Claim>,
     ) -> Result<Started, ApiError> {
-        let Parts { log, clock, sessions, terminals, policy, longest } = &*self.0;
+        let Parts { log, clock, sessions, terminals, policy, longest, telling } = &*self.0;
         let started = Started { id: Uuid::now_v7(), started_at: clock.now() };
         // The key first: of requests that are repeated at once, one starts the command.
         if let Some(claim) = claim.clone() {
@@ -133,7 +136,7 @@ impl Commands {
         };
         match begun.await {
             Ok(run) => {
-                tokio::spawn(self.clone().tell_end(session.id, started.id, run));
+                telling.spawn(self.clone().tell_end(session.id, started.id, run));
                 Ok(started)
             }
             Err(error) => {
@@ -161,6 +164,8 @@ impl Commands {
     /// Ends all commands, because the server goes away.
     pub async fn leave(&self) {
         self.0.terminals.close_all().await;
+        self.0.telling.close();
+        self.0.telling.wait().await;
     }
 
     /// Writes down how a command ended.

@@ -199,6 +199,12 @@ pub fn revokes(device_id: Uuid, kind: &str, payload: &str) -> bool {
     kind == REVOKED && serde_json::from_str::<Named>(payload).is_ok_and(|named| named.device_id == device_id)
 }
 
+/// Whether an event says that some device is revoked.
+#[must_use]
+pub fn revokes_somebody(kind: &str) -> bool {
+    kind == REVOKED
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

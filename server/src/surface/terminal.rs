@@ -109,7 +109,7 @@ impl TerminalSession for Session {
 
     async fn heartbeat(&mut self, _: &mut Out) -> Result<(), CloseCode> {
         // A connection is use, too. Whether the session is over is found here if nobody closed its terminal.
-        match self.surface.sessions.enter(self.id).await {
+        match self.surface.enter(self.id).await {
             Err(error) if error.code == ErrorCode::SessionNotFound => Err(CloseCode::CredentialInvalid),
             _ => Ok(()),
         }

@@ -14,4 +14,14 @@ pub struct CockpitOutput {
     pub kind: OutputKind,
     /// The text.
     pub content: String,
+    /// The message of the agent that this is a piece of.
+    #[oai(rename = "messageId", skip_serializing_if_is_none)]
+    #[serde(
+        rename = "messageId",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::support::present"
+    )]
+    #[schemars(with = "Uuid")]
+    pub message_id: Option<Uuid>,
 }

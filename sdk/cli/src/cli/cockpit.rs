@@ -14,10 +14,10 @@ is done, each change is shown and asked about:
   a  apply it and the rest of the file
   d  leave it out, and the rest of the file
   q  leave out everything that is left
-What was chosen becomes one commit on the branch. What was not applied stays with the server:
-`flightdeck task` takes it up again.
+What was chosen becomes one commit on the branch. Patches of which nothing was applied stay with the
+server, and `flightdeck task` takes them up again; after a part, `task revert` comes first.
 
-While the agent works, `y` or `n` and a note answer what it asks; anything else is said to it. Ctrl-C
+While the agent works, `y` or `n` and a note answer what it asks; while nothing is asked, lines are said to it. Ctrl-C
 cancels the task, a second one leaves. Without a terminal nobody is asked: `--apply` applies everything,
 else the patch is printed.
 

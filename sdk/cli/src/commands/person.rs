@@ -46,3 +46,12 @@ pub(super) async fn next(lines: &mut Option<mpsc::Receiver<String>>) -> Option<S
         None => std::future::pending().await,
     }
 }
+
+/// What was typed and has not been read yet: before a question it is no answer to that.
+pub(super) fn typed_before(lines: &mut Option<mpsc::Receiver<String>>) -> Vec<String> {
+    let mut typed = Vec::new();
+    while let Some(line) = lines.as_mut().and_then(|lines| lines.try_recv().ok()) {
+        typed.push(line);
+    }
+    typed
+}

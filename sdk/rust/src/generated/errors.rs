@@ -54,11 +54,12 @@ pub enum ErrorCode {
     IdempotencyKeyReused,
     /// The request carries no credential that this operation takes.
     ///
-    /// Pair this device or machine, and send the credential that pairing gave.
+    /// Pair this device or machine, and send the credential that pairing gave; a session's token comes from opening
+    /// it.
     CredentialMissing,
     /// The credential is not one that this server gave out.
     ///
-    /// Pair again.
+    /// Get another one. Pair again, or open another session.
     CredentialInvalid,
     /// This device has been revoked.
     ///
@@ -249,9 +250,9 @@ pub enum ErrorCode {
     ///
     /// List the session's tasks.
     TaskNotFound,
-    /// The task has no patches that this could be done with.
+    /// The task is not where this could be done.
     ///
-    /// Wait until it is ready; one that failed or was cancelled never is.
+    /// Look where it stands. Patches are there once it is ready, and can be taken back once they are applied.
     TaskNotReady,
     /// The task has been applied with another selection, or its patches have changed since they were reviewed.
     ///

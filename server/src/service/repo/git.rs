@@ -12,6 +12,7 @@ use tokio::process::Command;
 
 use super::Repository;
 use super::error::RepoError;
+use crate::service::agents::process;
 use crate::service::programs;
 
 /// How much git may say.
@@ -164,7 +165,11 @@ impl<'a> Git<'a> {
     async fn start(self) -> Result<Said, RepoError> {
         let what = self.what;
         let mut command = self.command();
-        let mut child = command.spawn().map_err(|error| RepoError::NoGit(error.to_string()))?;
+        // Not while a terminal is opened: a hook would get hold of it.
+        let starting = process::starting();
+        let child = command.spawn();
+        drop(starting);
+        let mut child = child.map_err(|error| RepoError::NoGit(error.to_string()))?;
         let mut group = Group(child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed())));
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let input = self.input.unwrap_or_default();

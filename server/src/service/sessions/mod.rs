@@ -26,7 +26,7 @@ use crate::store::workspaces::Scope;
 use crate::store::{Store, streams};
 
 pub use event::{SessionEvent, session_stream};
-pub use sweep::sweep;
+pub use sweep::{Alarm, sweep};
 
 use event::SessionEvent as Event;
 

@@ -147,7 +147,7 @@ impl Tasks {
                 Ok(reverted)
             }
             ("ready", _, Some(reverted)) => read(reverted),
-            _ => Err(not_ready(&row)),
+            _ => Err(not_ready(&row).detail("applied", "nothing of it is, so there is nothing to be taken back")),
         }
     }
 

@@ -85,7 +85,7 @@ impl Tasks {
             () = over.cancelled() => return Left::Over,
             () = leaving.cancelled() => return Left::Leaving,
             followed = followed => if let Err(error) = followed {
-                self.fail(row, error.to_string()).await;
+                self.fail(row, error.message).await;
             },
         }
         Left::Over

@@ -35,7 +35,7 @@ pub struct Run {
 /// Why a command did not start. Its text can be shown to users.
 #[derive(Debug, Error)]
 pub enum RunError {
-    #[error("a command runs in this terminal already; wait for its end, or cancel it")]
+    #[error("a command runs in this terminal already; wait for its end, or end it there")]
     Busy,
     #[error("the terminal is closed; open another session")]
     Closed,
@@ -117,18 +117,27 @@ fn begin(stage: &Arc<Stage>, command: &Command, cwd: BorrowedFd<'_>, limits: Lim
         return Err(RunError::Busy);
     }
     let not_started = |problem: io::Error| RunError::NotStarted { program: command.program().to_owned(), problem };
+    // Everything that can fail comes before the program, which nobody would look after.
+    let (hand_over, waiting) = std::sync::mpsc::channel::<Reader>();
+    let read = move || {
+        if let Ok(reader) = waiting.recv() {
+            reader.read();
+        }
+    };
+    std::thread::Builder::new().name("terminal".to_owned()).spawn(read).map_err(not_started)?;
     let family = stage.supervisor.family();
+    stage.tidy();
     let size = stage.size();
     let began = stage.clock.monotonic();
-    let (started, pty) = pty::start(command, cwd, size, (TERMINAL_MARK, family.mark()))?;
+    let (mut started, pty) = pty::start(command, cwd, size, (TERMINAL_MARK, family.mark()))?;
     let leader = started.leader;
     stage.supervisor.began(leader);
     let running = Running::new(pty).inspect_err(|_| {
         family.end(&HashSet::new(), &HashSet::new(), &[leader]);
+        let _ = started.child.wait();
         stage.supervisor.ended(leader);
     });
     let running = Arc::new(running.map_err(not_started)?);
-    stage.tidy();
     stage.set_running(Some(running.clone()));
     // Somebody may have resized the terminal meanwhile.
     let _ = pty::resize(running.pty.as_fd(), stage.size());
@@ -137,14 +146,8 @@ fn begin(stage: &Arc<Stage>, command: &Command, cwd: BorrowedFd<'_>, limits: Lim
     }
     let run = Run { exit: running.exit.subscribe() };
     tokio::spawn(warden::watch(stage.clone(), running.clone(), family.clone(), limits));
-    let reader = Reader { stage: stage.clone(), running, started, family: family.clone(), limits, began };
-    let reading = std::thread::Builder::new().name("terminal".to_owned()).spawn(move || reader.read());
-    reading.map_err(|problem| {
-        stage.set_running(None);
-        family.end(&HashSet::new(), &HashSet::new(), &[leader]);
-        stage.supervisor.ended(leader);
-        not_started(problem)
-    })?;
+    // It waits for just this.
+    let _ = hand_over.send(Reader { stage: stage.clone(), running, started, family, limits, began });
     Ok(run)
 }
 

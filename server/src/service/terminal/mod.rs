@@ -22,7 +22,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub use handle::{Run, RunError, Terminal};
-pub use policy::{Command, CommandPolicy, Refused};
+pub use policy::{BadEntry, Command, CommandPolicy, Refused};
 pub use registry::Terminals;
 pub use size::{BadSize, MAX_COLS, MAX_ROWS, Size};
 pub use viewer::{InputFull, Output, Viewer};

@@ -24,6 +24,14 @@ pub struct CommandPolicy {
     allowed: Vec<Vec<String>>,
 }
 
+/// An entry that is no command.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{entry}` is no command: {problem}")]
+pub struct BadEntry {
+    entry: String,
+    problem: Refused,
+}
+
 /// A command that may run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
@@ -48,18 +56,17 @@ pub enum Refused {
 }
 
 impl CommandPolicy {
-    /// Allows what `entries` say, each a whole command; nothing if there are none. An entry that can't be read allows nothing.
-    #[must_use]
-    pub fn new(entries: Vec<String>) -> Self {
+    /// Allows what `entries` say, each a whole command; nothing if there are none. Empty ones are passed over.
+    ///
+    /// # Errors
+    /// If one can't be read.
+    pub fn new(entries: Vec<String>) -> Result<Self, BadEntry> {
         let read = |entry: String| match words(&entry) {
-            Ok(words) => Some(words),
+            Ok(words) => Some(Ok(words)),
             Err(Refused::Empty) => None,
-            Err(problem) => {
-                tracing::warn!(entry, %problem, "an entry of CMD_ALLOWLIST allows nothing");
-                None
-            }
+            Err(problem) => Some(Err(BadEntry { entry, problem })),
         };
-        Self { allowed: entries.into_iter().filter_map(read).collect() }
+        Ok(Self { allowed: entries.into_iter().filter_map(read).collect::<Result<_, _>>()? })
     }
 
     /// The words of a command that may run.
@@ -145,7 +152,7 @@ mod tests {
     use super::*;
 
     fn policy(entries: &[&str]) -> CommandPolicy {
-        CommandPolicy::new(entries.iter().map(|entry| (*entry).to_owned()).collect())
+        CommandPolicy::new(entries.iter().map(|entry| (*entry).to_owned()).collect()).expect("commands")
     }
 
     #[test]

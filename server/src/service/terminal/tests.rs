@@ -27,7 +27,7 @@ fn terminal_with(clock: Arc<dyn Clock>, on_disconnect: OnDisconnect) -> Terminal
 
 /// A command, allowed by a policy that allows just that.
 fn command(text: &str) -> Command {
-    CommandPolicy::new(vec![text.to_owned()]).prepare(text).expect("it is allowed")
+    CommandPolicy::new(vec![text.to_owned()]).expect("a command").prepare(text).expect("it is allowed")
 }
 
 /// A script for a shell, which a policy allows.

@@ -46,16 +46,16 @@ pub(super) fn told(event: SessionEvent, seq: i64, at: i64) -> Option<CockpitServ
 
 /// What an agent says and does.
 pub(super) fn output(task_id: Uuid, event: ChatEvent) -> Option<CockpitServerMessage> {
-    let (kind, content) = match event {
-        ChatEvent::UserMessage { content, .. } => (OutputKind::User, content),
-        ChatEvent::AssistantMessage { content, .. } => (OutputKind::Message, content),
-        ChatEvent::AgentThought { content, .. } => (OutputKind::Thought, content),
-        ChatEvent::AgentStatus { message, .. } => (OutputKind::Status, message),
-        ChatEvent::ToolUse { tool_name, .. } => (OutputKind::Tool, tool_name),
-        ChatEvent::ToolResult { content, .. } => (OutputKind::Tool, content),
+    let (kind, content, message_id) = match event {
+        ChatEvent::UserMessage { content, .. } => (OutputKind::User, content, None),
+        ChatEvent::AssistantMessage { content, message_id, .. } => (OutputKind::Message, content, Some(message_id)),
+        ChatEvent::AgentThought { content, .. } => (OutputKind::Thought, content, None),
+        ChatEvent::AgentStatus { message, .. } => (OutputKind::Status, message, None),
+        ChatEvent::ToolUse { tool_name, .. } => (OutputKind::Tool, tool_name, None),
+        ChatEvent::ToolResult { content, .. } => (OutputKind::Tool, content, None),
         _ => return None,
     };
-    Some(CockpitServerMessage::Output(types::CockpitOutput { task_id, kind, content }))
+    Some(CockpitServerMessage::Output(types::CockpitOutput { task_id, kind, content, message_id }))
 }
 
 /// What a client is told of a message that is none.

@@ -38,21 +38,19 @@ pub(in crate::surface) struct CockpitSurface {
 }
 
 impl CockpitSurface {
-    /// Who may open sessions, and the device that they act on.
-    async fn opener(&self, context: &Context) -> Result<(AgentCaller, Option<Uuid>), ApiError> {
+    /// Who may open sessions.
+    async fn opener(&self, context: &Context) -> Result<AgentCaller, ApiError> {
         if self.development && self.authority.is_local(context) && bearer(context)? == Some(DEV) {
             self.authority.count_said(None)?;
-            return Ok((AgentCaller { scope: Scope::All, name: "owner".to_owned(), nonce: None }, None));
+            return Ok(Authority::owner());
         }
-        let caller = self.authority.agents(context).await?;
-        let device_id = caller.name.parse().ok();
-        Ok((caller, device_id))
+        self.authority.agents(context).await
     }
 
     /// The session whose token the request carries.
     async fn session(&self, context: &Context) -> Result<SessionRow, ApiError> {
         let token = bearer(context)?.ok_or_else(|| ApiError::new(ErrorCode::CredentialMissing))?;
-        self.sessions.enter(self.session_id(token)?).await
+        self.enter(self.session_id(token)?).await
     }
 
     /// The same, where the request names the session as well.
@@ -65,7 +63,17 @@ impl CockpitSurface {
         if self.session_id(token)? != id {
             return Err(ErrorCode::SessionNotFound.into());
         }
-        self.sessions.enter(id).await
+        self.enter(id).await
+    }
+
+    /// A session that lasts, and whose opener may still run agents: that is looked at each time.
+    pub(in crate::surface) async fn enter(&self, id: Uuid) -> Result<SessionRow, ApiError> {
+        let row = self.sessions.enter(id).await?;
+        if row.device_id.is_some() {
+            let allowed = self.authority.agent_access().narrow(Scope::Workspaces(vec![row.workspace_id]));
+            allowed.map_err(|_| ApiError::new(ErrorCode::SessionNotFound))?;
+        }
+        Ok(row)
     }
 
     fn session_id(&self, token: &str) -> Result<Uuid, ApiError> {

@@ -20,11 +20,12 @@ impl CockpitApi for CockpitSurface {
         context: &Context,
         body: types::SessionCreate,
     ) -> Result<types::SessionCreated, ApiError> {
-        let (caller, device_id) = self.opener(context).await?;
+        let caller = self.opener(context).await?;
         let via = body.via.take().unwrap_or(types::SessionVia::Direct);
         let base = self.base(context, via)?;
         let claim = claim(context, "createSession", &caller.name)?;
-        let new = NewSession { repo: body.repo, label: body.label.take(), via: via.as_str(), device_id };
+        let new =
+            NewSession { repo: body.repo, label: body.label.take(), via: via.as_str(), device_id: caller.device_id };
         let opened = self.sessions.open(&caller.scope, new, claim, caller.nonce).await?;
         Ok(types::SessionCreated {
             session_id: opened.id,

@@ -206,7 +206,7 @@ impl CockpitSession for Session {
     async fn heartbeat(&mut self, _: &mut Out) -> Result<(), CloseCode> {
         self.reader.tidy();
         // A connection is use, too. Whether the session is over is told by its stream, or found here.
-        match self.surface.sessions.enter(self.row.id).await {
+        match self.surface.enter(self.row.id).await {
             Err(error) if error.code == ErrorCode::SessionNotFound => Err(CloseCode::CredentialInvalid),
             _ => Ok(()),
         }

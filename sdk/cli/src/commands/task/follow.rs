@@ -17,8 +17,9 @@ use uuid::Uuid;
 use super::show::{Show, as_json};
 use super::work::Work;
 use crate::commands::Scene;
-use crate::commands::person::{Interrupts, next};
+use crate::commands::person::{Interrupts, next, typed_before};
 use crate::exit::{Exit, Failure};
+use crate::term;
 
 /// How often the task is looked at besides what the events say: a connection may hang for longer.
 const LOOK: Duration = Duration::from_secs(5);
@@ -81,7 +82,16 @@ impl<'a> Follow<'a> {
     ) -> Result<Task> {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut first = None;
         loop {
+            if self.asked.front().copied() != first {
+                first = self.asked.front().copied();
+                // It was typed before the person saw what is asked now.
+                for line in typed_before(lines).iter().filter(|_| first.is_some()) {
+                    self.show
+                        .remark(&format!("not sent, because it was typed before this question: {}", term::line(line)));
+                }
+            }
             let settled = tokio::select! {
                 update = self.socket.next() => match update {
                     Some(update) => self.update(update).await?,

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::find::short;
-use super::person::{Interrupts, lines, next};
+use super::person::{Interrupts, lines, next, typed_before};
 use super::{Scene, session};
 use crate::cli::RunArguments;
 use crate::exit::{Exit, Failure};
@@ -143,9 +143,11 @@ async fn settle(
         Wish::Review => match ask(scene, patches, lines, interrupts).await? {
             Some(chosen) => chosen,
             None => {
-                work.cancel(id).await?;
-                work.end(scene).await?;
-                return Err(Failure::new(Exit::Interrupted, "the task was cancelled; nothing was changed").into());
+                let id = short(id);
+                let left = format!(
+                    "nothing was applied; `flightdeck task apply {id}` goes on, `flightdeck task cancel {id}` drops it"
+                );
+                return Err(Failure::new(Exit::Interrupted, left).into());
             }
         },
     };
@@ -160,7 +162,15 @@ async fn settle(
         }
         Err(error) => {
             let id = short(id);
-            term::remark(&format!("Nothing was lost: `flightdeck task apply {id}` tries it again."));
+            let code = error.downcast_ref::<flightdeck_sdk::Error>().and_then(flightdeck_sdk::Error::code);
+            // What was applied stays as it is.
+            if code.is_some_and(|code| code.as_str() == "task_applied") {
+                term::remark(&format!(
+                    "Something of it is applied already: `flightdeck task revert {id}` takes that back first."
+                ));
+            } else {
+                term::remark(&format!("Nothing was lost: `flightdeck task apply {id}` tries it again."));
+            }
             Err(error)
         }
     }
@@ -176,6 +186,7 @@ async fn ask(
     let mut review = Review::new(patches);
     while let Some(change) = review.next() {
         show::change(scene.theme, change)?;
+        typed_before(lines);
         let answer = loop {
             let what = if change.hunk.is_some() { "this change" } else { "this file's change" };
             term::print(&scene.theme.paint(Colour::Accent, &format!("Apply {what} [y,n,a,d,q,?]? ")))?;

@@ -21,13 +21,15 @@ pub(super) struct Show {
     aside: bool,
     /// Text has been written that no line's end follows yet.
     midline: bool,
+    /// The message of which a piece came last.
+    message: Option<Uuid>,
     phase: Option<TaskStatus>,
 }
 
 impl Show {
     pub(super) fn new(scene: &Scene, person: bool) -> Self {
         let (theme, beside) = (scene.theme, Theme::for_stderr());
-        Self { theme, beside, json: scene.json, aside: !person, midline: false, phase: None }
+        Self { theme, beside, json: scene.json, aside: !person, midline: false, message: None, phase: None }
     }
 
     /// Says what is not the agent's, beside it.
@@ -63,7 +65,8 @@ impl Show {
             self.remark("y [note] to allow it, n [note] to refuse; or decide on another device");
         } else {
             self.remark(&format!(
-                "it waits: `flightdeck approvals approve {id}` or `deny`, or another device, answers"
+                "it waits: another device answers, or `flightdeck approvals approve {id}` (or `deny`) in a paired folder; in a \
+                 terminal, `run` asks here, and `--yes` allows everything"
             ));
         }
     }
@@ -75,7 +78,14 @@ impl Show {
         }
         let theme = if self.aside { self.beside } else { self.theme };
         match output.kind {
-            OutputKind::Message => self.text(&output.content),
+            OutputKind::Message => {
+                // Each message begins on a line of its own.
+                if self.message != output.message_id {
+                    self.end_line()?;
+                    self.message = output.message_id;
+                }
+                self.text(&output.content)
+            }
             OutputKind::User => self
                 .line(&theme.paint(Colour::Strong, &format!("› {}", term::block(&output.content, "  ").trim_start()))),
             // Not what the agent says; it would drown that.
@@ -158,6 +168,12 @@ pub(super) fn change(theme: Theme, change: Change<'_>) -> Result<()> {
         head = format!("{head}  {}/{}", at + 1, file.hunks.len());
     }
     term::say(&theme.paint(Colour::Strong, &head))?;
+    if change.hunk.unwrap_or(0) == 0 {
+        // What is applied beside the lines, and can be dangerous: a file that can be run, or that is a link.
+        let modes =
+            file.content.lines().take_while(|line| !line.starts_with("@@")).filter(|line| line.contains("mode 1"));
+        modes.take(2).try_for_each(|line| term::say(&format!("  {}", term::line(line))))?;
+    }
     match hunk {
         Some(hunk) => {
             let place = format!("@@ -{},{} +{},{} @@", hunk.start_old, hunk.len_old, hunk.start_new, hunk.len_new);
@@ -165,7 +181,7 @@ pub(super) fn change(theme: Theme, change: Change<'_>) -> Result<()> {
             hunk.lines.iter().try_for_each(|line| say_line(theme, line))
         }
         None if file.binary => term::say("  (binary)"),
-        None => file.content.lines().try_for_each(|line| say_line(theme, line)),
+        None => lines(&file.content).try_for_each(|line| say_line(theme, line)),
     }
 }
 
@@ -173,7 +189,7 @@ pub(super) fn change(theme: Theme, change: Change<'_>) -> Result<()> {
 pub(super) fn patches(theme: Theme, set: &PatchSet, person: bool) -> Result<()> {
     for file in &set.patches {
         if person {
-            file.content.lines().try_for_each(|line| say_line(theme, line))?;
+            lines(&file.content).try_for_each(|line| say_line(theme, line))?;
         } else {
             term::print(&file.content)?;
             if !file.content.ends_with('\n') {
@@ -184,8 +200,15 @@ pub(super) fn patches(theme: Theme, set: &PatchSet, person: bool) -> Result<()> 
     Ok(())
 }
 
+/// Lines with all that is in them.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.strip_suffix('\n').unwrap_or(text).split('\n')
+}
+
 fn say_line(theme: Theme, line: &str) -> Result<()> {
-    let safe = term::block(line, "");
+    // Otherwise lines that end differently would look the same.
+    let (line, end) = line.strip_suffix('\r').map_or((line, ""), |line| (line, "␍"));
+    let safe = format!("{}{end}", term::block(line, ""));
     let colour = match line.as_bytes().first() {
         Some(b'+') => Colour::Good,
         Some(b'-') => Colour::Bad,

@@ -15,12 +15,22 @@ pub struct CockpitOutput {
     pub kind: OutputKind,
     /// The text.
     pub content: String,
+    /// The message of the agent that this is a piece of.
+    #[serde(rename = "messageId", default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<Uuid>,
 }
 
 impl CockpitOutput {
     /// With everything that is required, and nothing else.
     #[must_use]
     pub fn new(task_id: Uuid, kind: OutputKind, content: impl Into<String>) -> Self {
-        Self { task_id, kind, content: content.into() }
+        Self { task_id, kind, content: content.into(), message_id: Default::default() }
+    }
+
+    /// Sets [`message_id`](Self::message_id).
+    #[must_use]
+    pub fn with_message_id(mut self, message_id: Uuid) -> Self {
+        self.message_id = Some(message_id);
+        self
     }
 }
