@@ -185,6 +185,12 @@ impl TestServer {
         self.run().await
     }
 
+    /// Sets an environment variable of the server from its next start on.
+    #[expect(clippy::needless_pass_by_value, reason = "a setting is a number or a text, written where it is set")]
+    pub fn set(&mut self, name: &str, value: impl ToString) {
+        self.options = self.options.clone().set(name, value.to_string());
+    }
+
     /// Where it listens, e.g. `http://127.0.0.1:40123`.
     #[must_use]
     pub fn url(&self) -> &str {

@@ -6,6 +6,7 @@ mod broken;
 mod commands;
 mod diff;
 mod events;
+mod lost;
 mod paths;
 mod saying;
 mod sessions;

@@ -42,19 +42,16 @@ impl CockpitSocket for CockpitSockets {
         // From before the first answer on, so that nothing that the client brings about falls in between.
         let since = self.0.sessions.last_seq(row.id).await?;
         let subscription = reader.follow(&session_stream(row.id), Start::After(since));
-        let surface = self.0.clone();
-        let mut session = Session {
-            surface,
+        let early = Some(self.0.tasks.audible(row.id).await?);
+        Ok(Session {
+            surface: self.0.clone(),
             row: Box::new(row),
             reader,
             subscription,
+            early,
             chats: Vec::new(),
             failures: Failures::default(),
-        };
-        for (task_id, chat_id) in session.surface.tasks.audible(session.row.id).await? {
-            session.listen(task_id, chat_id);
-        }
-        Ok(session)
+        })
     }
 }
 
@@ -64,6 +61,8 @@ pub(in crate::surface) struct Session {
     row: Box<SessionRow>,
     reader: Reader,
     subscription: Subscription,
+    /// Tasks whose agents will be listened to; `None` once the client knows where things stand.
+    early: Option<Vec<(Uuid, Uuid)>>,
     chats: Vec<Listening>,
     failures: Failures,
 }
@@ -77,8 +76,11 @@ struct Listening {
 }
 
 impl Session {
+    /// Listens to a task's agent, once the client has been told where things stand.
     fn listen(&mut self, task_id: Uuid, chat_id: Uuid) {
-        if self.chats.iter().all(|listening| listening.task_id != task_id) {
+        if let Some(early) = &mut self.early {
+            early.push((task_id, chat_id));
+        } else if self.chats.iter().all(|listening| listening.task_id != task_id) {
             let subscription = self.reader.follow(&chat_stream(chat_id), Start::Now);
             self.chats.push(Listening { subscription, task_id, message_id: None });
         }
@@ -97,6 +99,9 @@ impl Session {
             }
             Item::Synced { subscription, seq } if subscription == self.subscription => {
                 out.send(CockpitServerMessage::Synced(types::CockpitSynced { seq: convert::seq(seq) }));
+                for (task_id, chat_id) in self.early.take().unwrap_or_default() {
+                    self.listen(task_id, chat_id);
+                }
             }
             Item::Gap { subscription, since, next, reason } if subscription == self.subscription => {
                 out.send(CockpitServerMessage::Gap(types::CockpitGap {
