@@ -23,7 +23,12 @@ pub(crate) struct Answer<'c> {
 impl Answer<'_> {
     /// The body, if the status is 200.
     pub(crate) fn ok(&self) -> Result<&[u8]> {
-        ensure!(self.status == 200, "the server answered {}: {}", self.status, String::from_utf8_lossy(self.body));
+        ensure!(
+            (200..300).contains(&self.status),
+            "the server answered {}: {}",
+            self.status,
+            String::from_utf8_lossy(self.body)
+        );
         Ok(self.body)
     }
 }

@@ -20,6 +20,7 @@ mod signing;
 mod slow;
 mod sockets;
 mod statistics;
+mod terminal;
 mod workspace;
 
 use std::process::ExitCode;
@@ -84,6 +85,7 @@ async fn measure(bench: Bench) -> Result<()> {
         Benchmark::Release(options) => release::measure(&bench, options, &mut report).await?,
         Benchmark::Slow => slow::measure(&bench, &mut report).await?,
         Benchmark::Chats => chats::measure(&bench, &mut report).await?,
+        Benchmark::Terminal => terminal::measure(&bench, &mut report).await?,
         Benchmark::Sockets(options) => sockets::measure(&bench, options, &mut report).await?,
         Benchmark::All => {
             events::measure(&bench, &EventsOptions::default(), &mut report).await?;
@@ -92,6 +94,7 @@ async fn measure(bench: Bench) -> Result<()> {
             slow::measure(&bench, &mut report).await?;
             sockets::measure(&bench, &SocketOptions::default(), &mut report).await?;
             chats::measure(&bench, &mut report).await?;
+            terminal::measure(&bench, &mut report).await?;
         }
         Benchmark::EchoServer | Benchmark::BareServer | Benchmark::CommitLoop(_) => {
             unreachable!("these never come here")

@@ -50,6 +50,8 @@ pub(crate) enum Benchmark {
     Sockets(SocketOptions),
     /// Many chats whose agents speak at once.
     Chats,
+    /// What a session's terminal prints and echoes.
+    Terminal,
     /// All of them.
     All,
     /// The bare web framework: one of the things that the server is compared with.

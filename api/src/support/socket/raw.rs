@@ -97,14 +97,12 @@ fn send_text<M: SendsRaw>(text: Frame, out: &mut Outbox<M>) {
     if text.as_str().is_empty() {
         return;
     }
-    let end = text.as_str().trim_end_matches([' ', '\t', '\r', '\n']).len();
-    // What has not both braces is no object for any reader, however lenient.
-    if is_braced(text.as_str())
-        && let Some(last) = end.checked_sub(1)
-    {
+    // What has not both braces is no object for any reader, however lenient. Cut behind those that open it, neither part has.
+    if is_braced(text.as_str()) {
+        let opening = text.as_str().len() - text.as_str().trim_start_matches(['{', ' ', '\t', '\r', '\n']).len();
         let bytes = Bytes::from(text);
-        for half in [bytes.slice(..last), bytes.slice(last..)] {
-            out.send_frame(Frame::try_from(half).expect("a brace is a character of its own"));
+        for part in [bytes.slice(..opening), bytes.slice(opening..)] {
+            out.send_frame(Frame::try_from(part).expect("a brace is a character of its own"));
         }
     } else {
         out.send_frame(text);

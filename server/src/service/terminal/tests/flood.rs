@@ -78,15 +78,6 @@ async fn a_slow_viewer_costs_little_memory_and_sees_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes long, and must run alone"]
-#[expect(clippy::print_stderr, reason = "figures")]
-async fn a_hundred_mebibytes_cost_a_slow_viewer_little_memory() {
-    let (grown, skips) = slow(100).await;
-    eprintln!("100 MiB to a slow viewer: {} KiB more, {skips} snapshots", grown >> 10);
-    assert!(grown <= GROWTH, "{grown} bytes more");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_viewer_who_takes_nothing_does_not_hold_the_others_up() {
     let terminal = terminal();
     let mut fast = terminal.attach(None);
@@ -120,53 +111,4 @@ async fn without_viewers_a_flood_goes_by_and_can_be_cancelled() {
     assert!(terminal.cancel());
     assert_eq!(exit(&mut run).await.why, Ended::Cancelled);
     assert!(began.elapsed() < Duration::from_secs(10));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures"]
-#[expect(clippy::print_stderr, reason = "figures")]
-async fn throughput() {
-    const MEBIBYTES: usize = 64;
-    for viewers in 0..=2 {
-        let terminal = terminal();
-        let watching: Vec<_> = (0..viewers)
-            .map(|_| {
-                let mut viewer = terminal.attach(None);
-                tokio::spawn(async move { while !matches!(next(&mut viewer).await, Output::Exit(_)) {} })
-            })
-            .collect();
-        let began = Instant::now();
-        let mut run = run(&terminal, &lines(MEBIBYTES << 14)).await;
-        exit(&mut run).await;
-        let took = began.elapsed();
-        for viewer in watching {
-            viewer.await.expect("it ends");
-        }
-        eprintln!("{viewers} viewers: {:.1} MiB/s", MEBIBYTES as f64 / took.as_secs_f64());
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures"]
-#[expect(clippy::print_stderr, reason = "figures")]
-async fn echo_beside_a_flood() {
-    let (flooded, quiet) = (terminal(), terminal());
-    let mut watching = flooded.attach(None);
-    run(&flooded, &command("yes")).await;
-    let flood = tokio::spawn(async move { while !matches!(next(&mut watching).await, Output::Exit(_)) {} });
-    let mut viewer = quiet.attach(None);
-    run(&quiet, &script("stty -icanon; echo ready; exec cat > /dev/null")).await;
-    until(&mut viewer, "ready").await;
-    let mut times = Vec::new();
-    for at in 0..1_000_u32 {
-        let key = [b'a' + u8::try_from(at % 26).expect("it is small")];
-        let began = Instant::now();
-        viewer.write(&key).expect("there is room");
-        until(&mut viewer, std::str::from_utf8(&key).expect("it is text")).await;
-        times.push(began.elapsed());
-    }
-    times.sort();
-    eprintln!("echo beside a flood: p50 {:?}, p99 {:?}", times[500], times[990]);
-    flooded.close().await;
-    flood.await.expect("it ends");
 }
