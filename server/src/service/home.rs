@@ -17,7 +17,7 @@ pub struct Home {
     /// What is in it.
     pub folder: PathBuf,
     /// Locked.
-    _held: Option<File>,
+    held: Option<File>,
 }
 
 impl Home {
@@ -39,7 +39,7 @@ impl Home {
                     let id = id_of(&mut file).with_context(|| {
                         format!("{} holds no id; remove it, and tasks that are under way are given up", path.display())
                     })?;
-                    return Ok(Self { id, folder, _held: Some(file) });
+                    return Ok(Self { id, folder, held: Some(file) });
                 }
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => {
@@ -53,7 +53,7 @@ impl Home {
     /// That of a server in which nothing needs one: nothing is ever put into it.
     #[must_use]
     pub fn none(data_dir: &Path) -> Self {
-        Self { id: Uuid::new_v4(), folder: data_dir.join("homes"), _held: None }
+        Self { id: Uuid::new_v4(), folder: data_dir.join("homes"), held: None }
     }
 }
 
@@ -69,6 +69,15 @@ fn id_of(file: &mut File) -> anyhow::Result<Uuid> {
         return Ok(id);
     }
     Ok(text.trim().parse()?)
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if let Some(held) = &self.held {
+            // By itself it would go only when the last copy is closed, and a program that is just being started has one.
+            let _ = held.unlock();
+        }
+    }
 }
 
 #[cfg(test)]

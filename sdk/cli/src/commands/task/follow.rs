@@ -19,7 +19,6 @@ use super::work::Work;
 use crate::commands::Scene;
 use crate::commands::person::{Interrupts, next, typed_before};
 use crate::exit::{Exit, Failure};
-use crate::term;
 
 /// How often the task is looked at besides what the events say: a connection may hang for longer.
 const LOOK: Duration = Duration::from_secs(5);
@@ -82,19 +81,18 @@ impl<'a> Follow<'a> {
     ) -> Result<Task> {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut first = None;
         loop {
-            if self.asked.front().copied() != first {
-                first = self.asked.front().copied();
-                // It was typed before the person saw what is asked now.
-                for line in typed_before(lines).iter().filter(|_| first.is_some()) {
-                    self.show
-                        .remark(&format!("not sent, because it was typed before this question: {}", term::line(line)));
-                }
-            }
             let settled = tokio::select! {
                 update = self.socket.next() => match update {
-                    Some(update) => self.update(update).await?,
+                    Some(update) => {
+                        // Typed before a question was seen, or to one that others have answered, a line answers nothing.
+                        if self.changes_what_is_asked(&update) {
+                            for line in typed_before(lines) {
+                                self.show.remark(&format!("not sent, because something else is asked now: {line}"));
+                            }
+                        }
+                        self.update(update).await?
+                    }
                     None => return Err(Failure::new(Exit::Failed, "the server's events ended").into()),
                 },
                 line = next(lines) => {
@@ -160,6 +158,14 @@ impl<'a> Follow<'a> {
         }
         self.answered = Some(id);
         self.socket.send(answer).await.map_err(|error| anyhow::anyhow!("{error}"))
+    }
+
+    /// Whether the first question is another one after this.
+    fn changes_what_is_asked(&self, update: &Update<CockpitProtocol>) -> bool {
+        let Update::Message(CockpitServerMessage::Status(status)) = update else { return false };
+        let is_new = status.message_id.is_some_and(|id| !self.known.contains(&id));
+        let is_over = status.resolved_id.is_some() && status.resolved_id == self.asked.front().copied();
+        status.task_id == self.task_id && ((is_new && self.asked.is_empty()) || is_over)
     }
 
     /// Whether the task may have come to its end.

@@ -185,8 +185,9 @@ async fn ask(
 ) -> Result<Option<Chosen>> {
     let mut review = Review::new(patches);
     while let Some(change) = review.next() {
-        show::change(scene.theme, change)?;
+        // What was typed before a change was shown is no answer to it.
         typed_before(lines);
+        show::change(scene.theme, change)?;
         let answer = loop {
             let what = if change.hunk.is_some() { "this change" } else { "this file's change" };
             term::print(&scene.theme.paint(Colour::Accent, &format!("Apply {what} [y,n,a,d,q,?]? ")))?;
