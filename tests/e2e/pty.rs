@@ -83,6 +83,17 @@ impl Deck {
     }
 }
 
+/// Takes the screen with which a terminal greets: its size and, as it is empty, one piece.
+async fn shown(socket: &mut RawSocket) -> Result<()> {
+    loop {
+        match socket.next().await? {
+            Received::Raw(_) => return Ok(()),
+            Received::Message("resize", _) => {}
+            other => bail!("{other:?} came before the screen"),
+        }
+    }
+}
+
 /// A client with a screen.
 struct Viewer {
     socket: RawSocket,
@@ -263,7 +274,7 @@ on_sqlite! {
         let deck = Deck::start(command).await?;
         deck.repository.write("loud.sh", format!("stty -opost; yes 0123456789abcde | head -c {BYTES}\n"))?;
         let mut socket = deck.open().await?;
-        socket.settle().await?;
+        shown(&mut socket).await?;
         let before = deck.memory()?;
         deck.run(command).await?;
         let (mut count, mut most) = (0_usize, before);
@@ -304,7 +315,7 @@ on_sqlite! {
         deck.repository.write("loud.sh", format!("yes 0123456789abcde | head -c {BYTES}; echo the end\n"))?;
         let mut slow = deck.watch().await?;
         let mut reading = deck.open().await?;
-        reading.settle().await?;
+        shown(&mut reading).await?;
         let before = deck.memory()?;
         deck.run(command).await?;
         reading.until("exit").await?;
